@@ -1,0 +1,1 @@
+//! Naive reference implementations to test the engine against.

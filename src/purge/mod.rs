@@ -1,0 +1,198 @@
+//! Purging: selectors, rules and the protocol.
+
+use std::fmt;
+
+/// What a purge takes. See `docs/purge.md`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Selector {
+    /// Every variation and variant of one URL; `any://` for both schemes.
+    Url(String),
+    /// Exactly one cache key, `url[@@variation]`.
+    Key(String),
+    /// The one object a request with these header fields selects under a key.
+    Variant {
+        /// The cache key.
+        key: String,
+        /// Request header fields, name and value.
+        headers: Vec<(String, String)>,
+    },
+    /// Native pattern with `*` and `**`.
+    Pattern(String),
+    /// Pattern whose `*` crosses everything.
+    Glob(String),
+    /// Bounded regex anchored at `scheme://host/`.
+    Regex(String),
+    /// A host (all ports), `host:port`, or `*.host` (below it).
+    Host(String),
+    /// A tag.
+    Tag(String),
+    /// Everything.
+    All,
+}
+
+/// What becomes of the objects a purge takes; ordered by strength.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Expired as of now.
+    Soft,
+    /// Kept, but validated before the next use.
+    Invalidate,
+    /// Gone.
+    Delete,
+}
+
+/// Tiers a purge names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Layers {
+    /// The memory tier.
+    pub edge: bool,
+    /// The mmap tier.
+    pub l2: bool,
+}
+
+/// A purge request: all its selectors take effect together or not at all.
+#[derive(Debug, Clone)]
+pub struct Purge {
+    pub(crate) selectors: Vec<Selector>,
+    pub(crate) action: Action,
+    pub(crate) layers: Layers,
+    pub(crate) by: String,
+}
+
+impl Purge {
+    /// A purge of one selector that deletes from every layer.
+    pub fn new(selector: Selector) -> Self {
+        Self::batch(vec![selector])
+    }
+    /// A purge of several selectors that deletes from every layer.
+    pub fn batch(selectors: Vec<Selector>) -> Self {
+        Self { selectors, action: Action::Delete, layers: Layers { edge: true, l2: true }, by: String::new() }
+    }
+    /// With another action.
+    pub fn action(mut self, action: Action) -> Self {
+        self.action = action;
+        self
+    }
+    /// With other layers.
+    pub fn layers(mut self, layers: Layers) -> Self {
+        self.layers = layers;
+        self
+    }
+    /// With a name for the history.
+    pub fn by(mut self, by: impl Into<String>) -> Self {
+        self.by = by.into();
+        self
+    }
+}
+
+/// Identity of a purge: the epoch of the cache's numbers and the number of its last rule. Text `<epoch>-<seq>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PurgeId {
+    /// Random, drawn when the cache's numbering starts.
+    pub epoch: u64,
+    /// Number of the purge's last rule.
+    pub seq: u64,
+}
+
+impl fmt::Display for PurgeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.seq)
+    }
+}
+
+impl std::str::FromStr for PurgeId {
+    type Err = ();
+    fn from_str(s: &str) -> Result<Self, ()> {
+        let (epoch, seq) = s.split_once('-').ok_or(())?;
+        Ok(Self { epoch: epoch.parse().map_err(|_| ())?, seq: seq.parse().map_err(|_| ())? })
+    }
+}
+
+/// State of a purge in force: effective from its ack on, swept when nothing it takes is held any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PurgeState {
+    /// In force.
+    Effective,
+    /// Its objects are reclaimed, its rules retired.
+    Swept,
+}
+
+/// Objects and bytes of one layer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Objects.
+    pub objects: u64,
+    /// Their bytes as charged to the layer.
+    pub bytes: u64,
+}
+
+/// A purge as the history knows it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PurgeRecord {
+    /// Its identity.
+    pub id: PurgeId,
+    /// Its state.
+    pub state: PurgeState,
+    /// How many rules it published.
+    pub rules: usize,
+    /// What it takes.
+    pub selectors: Vec<Selector>,
+    /// With which action.
+    pub action: Action,
+    /// From which layers.
+    pub layers: Layers,
+    /// Who asked.
+    pub by: String,
+    /// When it was published, milliseconds since the Unix epoch.
+    pub created_ms: u64,
+    /// When it was swept.
+    pub swept_ms: Option<u64>,
+    /// What it ended in the memory tier so far.
+    pub edge: Count,
+}
+
+/// Why a purge was refused. Nothing of it took effect.
+#[derive(Debug)]
+pub struct PurgeError {
+    pub(crate) kind: PurgeErrorKind,
+    /// Index of the selector at fault.
+    pub selector: Option<usize>,
+    /// Byte in that selector's text.
+    pub position: Option<usize>,
+    /// The limit that was passed: its name and value.
+    pub limit: Option<(&'static str, u64)>,
+    pub(crate) message: String,
+}
+
+/// The kind of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PurgeErrorKind {
+    /// The request or a selector is malformed.
+    Malformed,
+    /// A batch or text is too long.
+    TooLarge,
+    /// A budget was passed.
+    OverBudget,
+    /// The cap of live rules is reached.
+    TooManyRules,
+    /// A layer was named that this cache does not have.
+    NoSuchLayer,
+}
+
+impl PurgeError {
+    /// The kind of refusal.
+    pub fn kind(&self) -> PurgeErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for PurgeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+impl std::error::Error for PurgeError {}
