@@ -8,7 +8,7 @@ use super::Engine;
 use super::lookup::{Lookup, decide};
 use crate::edge::index::{Place, Scope};
 use crate::entry::{EntryRef, Handle, Mark};
-use crate::key::KeyRef;
+use crate::key::{prefix_hash, url_of};
 use crate::purge::{Compiled, Count, Purge, PurgeError, Selector, Shape, Subject};
 
 /// Keys in a sample.
@@ -88,7 +88,7 @@ impl Engine {
             let mut found: Vec<EntryRef> = Vec::new();
             match part.shape() {
                 Shape::Url(url) => {
-                    let hash = KeyRef::url_hash_of(url);
+                    let hash = prefix_hash(url);
                     found.extend(self.edge.shard(hash).table.read().of_url(hash, url).cloned());
                     if !self.report(part, &found, &mut known, &mut seen) {
                         return false;
@@ -96,9 +96,9 @@ impl Engine {
                     continue;
                 }
                 Shape::Key(key) | Shape::Variant { key, .. } => {
-                    let url_hash = KeyRef::url_hash_of(crate::key::url_of_text(key));
+                    let url_hash = prefix_hash(url_of(key));
                     let table = self.edge.shard(url_hash).table.read();
-                    found.extend(table.of_key(crate::key::key_hash_of(key), key).cloned());
+                    found.extend(table.of_key(prefix_hash(key), key).cloned());
                     drop(table);
                     if !self.report(part, &found, &mut known, &mut seen) {
                         return false;

@@ -16,7 +16,7 @@ use super::Engine;
 use crate::edge::index::{Place, Scope};
 use crate::edge::shard::Table;
 use crate::entry::{EntryRef, Mark};
-use crate::key::KeyRef;
+use crate::key::{prefix_hash, url_of};
 use crate::purge::{Compiled, Rule, Shape, Subject};
 use crate::sync::point;
 
@@ -69,13 +69,13 @@ impl Engine {
         for rule in rules {
             for part in rule.parts() {
                 match part.shape() {
-                    Shape::Url(url) => self.end_direct(rule, part, KeyRef::url_hash_of(url), |table, hash| {
+                    Shape::Url(url) => self.end_direct(rule, part, prefix_hash(url), |table, hash| {
                         table.of_url(hash, url).cloned().collect()
                     }),
                     Shape::Key(key) | Shape::Variant { key, .. } => {
-                        let url_hash = KeyRef::url_hash_of(crate::key::url_of_text(key));
+                        let url_hash = prefix_hash(url_of(key));
                         self.end_direct(rule, part, url_hash, |table, _| {
-                            table.of_key(crate::key::key_hash_of(key), key).cloned().collect()
+                            table.of_key(prefix_hash(key), key).cloned().collect()
                         });
                     }
                     Shape::Tag(tag) => self.end_walked(Scope::Tag(tag), &[(rule, part)]),

@@ -18,6 +18,7 @@ use std::hash::{Hash, Hasher};
 use canonical::{Scheme, Stray};
 pub use error::KeyError;
 pub(crate) use error::KeyErrorKind;
+pub(crate) use hash::{hash, prefix_hash, taps};
 
 /// Longest canonical key in bytes; longer ones are not cached.
 pub const MAX_KEY: usize = 8192;
@@ -39,6 +40,7 @@ pub struct Key {
     text: Box<[u8]>,
     layout: Layout,
     hash: u64,
+    url_hash: u64,
 }
 
 impl Key {
@@ -130,8 +132,10 @@ impl Key {
 
     pub(crate) fn from_canonical(text: Vec<u8>, layout: Layout) -> Self {
         let text = text.into_boxed_slice();
-        let hash = hash::key_hash(KeyRef { text: &text, layout });
-        Self { text, layout, hash }
+        let key = KeyRef { text: &text, layout };
+        let url_hash = key.url_hash();
+        let hash = key.hash_under(url_hash);
+        Self { text, layout, hash, url_hash }
     }
 
     /// The key of the same URL with this variation in place of its own.
@@ -161,6 +165,18 @@ impl Key {
     #[inline]
     pub fn hash(&self) -> u64 {
         self.hash
+    }
+
+    /// Hash of the URL part, seeded as [`Key::hash`]; the two are equal without a variation.
+    #[inline]
+    pub fn url_hash(&self) -> u64 {
+        self.url_hash
+    }
+
+    /// The whole text, URL part and variation.
+    #[inline]
+    pub fn text(&self) -> &[u8] {
+        &self.text
     }
 }
 
@@ -291,10 +307,25 @@ impl<'a> KeyRef<'a> {
         self.layout
     }
 
+    /// Hash of the URL part.
+    pub(crate) fn url_hash(self) -> u64 {
+        hash::key_hash(Self { text: self.url(), layout: self.layout })
+    }
+
+    /// Hash of the whole key, given that of its URL part.
+    pub(crate) fn hash_under(self, url_hash: u64) -> u64 {
+        if self.text.len() == usize::from(self.layout.url_end) { url_hash } else { hash::key_hash(self) }
+    }
+
     /// An owned copy, as it is; hashes it anew.
     pub fn to_key(self) -> Key {
         Key::from_canonical(self.text.to_vec(), self.layout)
     }
+}
+
+/// The URL part of a canonical key text.
+pub(crate) fn url_of(text: &[u8]) -> &[u8] {
+    &text[..canonical::separator(text).unwrap_or(text.len())]
 }
 
 impl fmt::Display for KeyRef<'_> {

@@ -69,7 +69,7 @@ impl Gates {
         for part in rule.parts() {
             let hash = match part.shape() {
                 Shape::Url(url) => url_gate(url),
-                Shape::Key(text) | Shape::Variant { key: text, .. } => url_gate(crate::key::url_of_text(text)),
+                Shape::Key(text) | Shape::Variant { key: text, .. } => url_gate(crate::key::url_of(text)),
                 Shape::Directory { dir, .. } | Shape::Extension { dir, .. } | Shape::Residual { dir, .. } => {
                     let path = root_len(dir).saturating_sub(1);
                     match directory_gates(dir, path, dir.len()) {

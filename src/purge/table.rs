@@ -20,7 +20,7 @@ use smallvec::SmallVec;
 use super::rules::Rule;
 use super::selector::{Compiled, Shape, Subject};
 use super::{Action, Verdict};
-use crate::key::KeyRef;
+use crate::key::{KeyRef, hash as flat_hash, prefix_hash};
 
 /// How a cell's text is compared, and where in the key its hash is tapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,7 +212,7 @@ impl Generation {
         range.hosts();
         if used(Form::Tag) != 0 {
             for tag in subject.tags.iter() {
-                let hash = tapped(Form::Tag, crate::key::hash(tag));
+                let hash = tapped(Form::Tag, flat_hash(tag));
                 range.probe(Form::Tag, hash, |shape| matches!(shape, Shape::Tag(text) if **text == *tag));
             }
         }
@@ -315,11 +315,11 @@ impl Range<'_, '_> {
             move |shape: &Shape| matches!(shape, Shape::Host { name, .. } if **name == *wanted)
         };
         if any {
-            self.probe(Form::Host, tapped(Form::Host, crate::key::hash(host)), named(host));
+            self.probe(Form::Host, tapped(Form::Host, flat_hash(host)), named(host));
         }
         if port {
-            let here = self.subject.key.effective_port();
-            let hash = tapped(Form::HostPort, crate::key::hash(host) ^ u64::from(here));
+            let here = self.subject.key.port();
+            let hash = tapped(Form::HostPort, flat_hash(host) ^ u64::from(here));
             self.probe(Form::HostPort, hash, |shape| {
                 matches!(shape, Shape::Host { name, port: Some(port), .. } if **name == *host && *port == here)
             });
@@ -328,7 +328,7 @@ impl Range<'_, '_> {
             let mut rest = host;
             while let Some(dot) = memchr::memchr(b'.', rest) {
                 rest = &rest[dot + 1..];
-                self.probe(Form::HostBelow, tapped(Form::HostBelow, crate::key::hash(rest)), named(rest));
+                self.probe(Form::HostBelow, tapped(Form::HostBelow, flat_hash(rest)), named(rest));
             }
         }
     }
@@ -345,9 +345,18 @@ pub(crate) struct Taps {
 
 impl Taps {
     pub(crate) fn of(key: KeyRef<'_>) -> Self {
-        let mut directories = SmallVec::new();
-        let url = crate::key::directory_taps(key, |end, hash| directories.push((end, hash)));
-        Self { url, key: crate::key::key_hash(key, url), directories }
+        let layout = key.layout();
+        let mut all = Self { url: 0, key: 0, directories: SmallVec::new() };
+        crate::key::taps(key, |end, hash| {
+            if end > usize::from(layout.path) && end <= usize::from(layout.path_end) && key.text()[end - 1] == b'/' {
+                all.directories.push((end as u16, hash));
+            }
+            if end == usize::from(layout.url_end) {
+                all.url = hash;
+            }
+            all.key = hash;
+        });
+        all
     }
 }
 
@@ -372,15 +381,15 @@ fn form_of(shape: &Shape) -> Form {
 /// The hash a rule is filed under; the same that a key which it may concern is probed with.
 fn filing(form: Form, shape: &Shape) -> u64 {
     match shape {
-        Shape::Url(text) => tapped(form, crate::key::url_hash_of(text)),
-        Shape::Key(text) | Shape::Variant { key: text, .. } => tapped(form, crate::key::key_hash_of(text)),
-        Shape::Directory { dir, .. } | Shape::Residual { dir, .. } => tapped(form, crate::key::directory_hash(dir)),
-        Shape::Extension { dir, ext, .. } => with_extension(form, crate::key::directory_hash(dir), ext),
+        Shape::Url(text) => tapped(form, prefix_hash(text)),
+        Shape::Key(text) | Shape::Variant { key: text, .. } => tapped(form, prefix_hash(text)),
+        Shape::Directory { dir, .. } | Shape::Residual { dir, .. } => tapped(form, prefix_hash(dir)),
+        Shape::Extension { dir, ext, .. } => with_extension(form, prefix_hash(dir), ext),
         Shape::Host { name, port, below: false } => {
-            tapped(form, crate::key::hash(name) ^ port.map_or(0, u64::from))
+            tapped(form, flat_hash(name) ^ port.map_or(0, u64::from))
         }
-        Shape::Host { name, .. } => tapped(form, crate::key::hash(name)),
-        Shape::Tag(tag) => tapped(form, crate::key::hash(tag)),
+        Shape::Host { name, .. } => tapped(form, flat_hash(name)),
+        Shape::Tag(tag) => tapped(form, flat_hash(tag)),
         Shape::All => seed(form),
     }
 }
@@ -408,7 +417,7 @@ fn tapped(form: Form, hash: u64) -> u64 {
 }
 
 fn with_extension(form: Form, directory: u64, extension: &[u8]) -> u64 {
-    tapped(form, directory.rotate_left(17) ^ crate::key::hash(extension))
+    tapped(form, directory.rotate_left(17) ^ flat_hash(extension))
 }
 
 /// The dot and what follows it in the last segment of the path.
