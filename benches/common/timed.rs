@@ -1,0 +1,48 @@
+//! Threads that start together and run one operation over their requests.
+
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use oust::Key;
+
+/// Operations each thread does before its clock starts: a thread is new for every measurement, and what an engine keeps by thread fills up
+/// in the course of use.
+pub(crate) const WARM: usize = 1 << 17;
+
+/// Runs `op` on `ops` requests in each of `threads` threads, which walk through `requests` from different starting points. The mean of the
+/// threads' times: divided by `ops`, what one operation takes in the eyes of the thread that does it.
+pub(crate) fn run(
+    requests: &[Key],
+    threads: usize,
+    warm: usize,
+    ops: usize,
+    op: impl Fn(&Key, usize) + Sync,
+) -> Duration {
+    let start = Barrier::new(threads);
+    let one = |thread: usize| {
+        let mut at = thread * requests.len() / threads;
+        let mut go = |ops: usize| {
+            for nth in 0..ops {
+                op(&requests[at], nth);
+                at = if at + 1 == requests.len() { 0 } else { at + 1 };
+            }
+        };
+        go(warm);
+        start.wait();
+        let begun = Instant::now();
+        go(ops);
+        begun.elapsed()
+    };
+    let one = &one;
+    let total: Duration = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|thread| scope.spawn(move || one(thread))).collect();
+        running.into_iter().map(|thread| thread.join().expect("an operation panicked")).sum()
+    });
+    total / threads as u32
+}
+
+/// The middle of some measurements.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
