@@ -36,9 +36,12 @@ fn publish(c: &mut Criterion) {
     }
 }
 
-/// One selector text of each kind, different for each number.
-fn kinds() -> Vec<(&'static str, Box<dyn Fn(u64) -> Selector>)> {
-    fn pattern(text: impl Fn(u64) -> String + 'static) -> Box<dyn Fn(u64) -> Selector> {
+/// A selector for each number.
+type Numbered = Box<dyn Fn(u64) -> Selector>;
+
+/// One of each kind.
+fn kinds() -> Vec<(&'static str, Numbered)> {
+    fn pattern(text: impl Fn(u64) -> String + 'static) -> Numbered {
         Box::new(move |n| Selector::Pattern(text(n)))
     }
     vec![
