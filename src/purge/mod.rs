@@ -1,35 +1,21 @@
 //! Purging: selectors, rules and the protocol.
 
+mod error;
+mod nfa;
+mod pattern;
+mod program;
+mod regex;
+mod selector;
+mod tags;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
-/// What a purge takes. See `docs/purge.md`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Selector {
-    /// Every variation and variant of one URL; `any://` for both schemes.
-    Url(String),
-    /// Exactly one cache key, `url[@@variation]`.
-    Key(String),
-    /// The one object a request with these header fields selects under a key.
-    Variant {
-        /// The cache key.
-        key: String,
-        /// Request header fields, name and value.
-        headers: Vec<(String, String)>,
-    },
-    /// Native pattern with `*` and `**`.
-    Pattern(String),
-    /// Pattern whose `*` crosses everything.
-    Glob(String),
-    /// Bounded regex anchored at `scheme://host/`.
-    Regex(String),
-    /// A host (all ports), `host:port`, or `*.host` (below it).
-    Host(String),
-    /// A tag.
-    Tag(String),
-    /// Everything.
-    All,
-}
+pub use error::SelectorError;
+pub use selector::{MAX_SELECTOR, Matcher, Selector};
+pub(crate) use selector::{Compiled, Shape, Subject};
+pub use tags::{MAX_TAG, Tags, TagsRef};
 
 /// What becomes of the objects a purge takes; ordered by strength.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
