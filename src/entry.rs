@@ -303,7 +303,7 @@ impl EntryRef {
     #[inline]
     pub(crate) fn tags(&self) -> TagsRef<'_> {
         let [_, vary_end, tags_end, _] = self.cuts();
-        TagsRef::from_encoded(&self.0.slice[vary_end..tags_end])
+        TagsRef::from_stored(&self.0.slice[vary_end..tags_end])
     }
 
     #[inline]

@@ -109,7 +109,7 @@ impl Fill {
                     !snapshot.judge(&subject, stamp).takes_fill()
                 }
                 None => {
-                    let subject = Subject { key: self.key.as_ref(), vary: None, tags: TagsRef::EMPTY };
+                    let subject = Subject { key: self.key.as_ref(), vary: None, tags: TagsRef::default() };
                     state.late.extend(snapshot.late(stamp).cloned());
                     !snapshot.judge(&subject, stamp).takes_fill() && state.late.len() <= MAX_LATE
                 }

@@ -132,7 +132,7 @@ impl Engine {
             return Err(PurgeError::no_such_layer());
         }
         let compile = |(index, selector): (usize, &Selector)| {
-            let parts = selector.compile(&self.sites).map_err(|error| PurgeError::of_selector(index, error))?;
+            let parts = selector.compile(&self.sites).map_err(|error| error.into_purge_error(index))?;
             Ok(Prepared { parts, action: purge.action, layers: purge.layers })
         };
         purge.selectors.iter().enumerate().map(compile).collect()

@@ -88,7 +88,8 @@ const fn classes() -> [u8; 256] {
         if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~') {
             class |= UNRESERVED | PATH | QUERY;
         }
-        if matches!(b, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@' | b'/') {
+        if matches!(b, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@' | b'/')
+        {
             class |= PATH | QUERY;
         }
         if b == b'?' {
@@ -290,7 +291,8 @@ pub(crate) fn split_authority(authority: &[u8], at: usize) -> Result<(&[u8], &[u
     }
     // The colons of an IPv6 literal are inside its brackets.
     let from = if authority.first() == Some(&b'[') { memchr::memchr(b']', authority).unwrap_or(0) } else { 0 };
-    let colon = authority.get(from..).and_then(|tail| memchr::memchr(b':', tail)).map(|colon| from.saturating_add(colon));
+    let colon =
+        authority.get(from..).and_then(|tail| memchr::memchr(b':', tail)).map(|colon| from.saturating_add(colon));
     let Some((host, digits)) = colon.and_then(|colon| authority.split_at_checked(colon)) else {
         return Ok((authority, &[], authority.len()));
     };

@@ -69,7 +69,9 @@ impl Key {
 
     fn read(text: &[u8], stray: Stray) -> Result<Self, KeyError> {
         let (url, variation) = match canonical::separator(text) {
-            Some(at) => (text.get(..at).unwrap_or(text), text.get(at.saturating_add(2)..).map(|v| (v, at.saturating_add(2)))),
+            Some(at) => {
+                (text.get(..at).unwrap_or(text), text.get(at.saturating_add(2)..).map(|v| (v, at.saturating_add(2))))
+            }
             None => (text, None),
         };
         Self::read_url(url, variation, None, stray)

@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 
 use super::rules::Rule;
 use super::selector::{Compiled, Shape, Subject};
-use super::{Action, Verdict};
+use super::{Action, Layers, Verdict};
 use crate::key::{KeyRef, hash as flat_hash, prefix_hash};
 
 /// How a cell's text is compared, and where in the key its hash is tapped.
@@ -50,7 +50,10 @@ impl Form {
     }
 }
 
-/// Newest number per verb and tier; 0 = none.
+const EDGE: usize = 0;
+const L2: usize = 1;
+
+/// Newest number per action and tier; 0 = none.
 type Newest = [[u64; 2]; 3];
 
 #[derive(Debug)]
@@ -246,7 +249,7 @@ impl Range<'_, '_> {
             }
             if seq <= self.upto {
                 if form.is_pure() {
-                    self.verdict.add_newest(&cell.newest, self.after);
+                    self.add_newest(&cell.newest);
                     return;
                 }
                 // The rule's own number decides here: a strict subset of the text's rules may match.
@@ -257,6 +260,15 @@ impl Range<'_, '_> {
             match cell.older {
                 0 => return,
                 older => index = older as usize - 1,
+            }
+        }
+    }
+
+    /// What a cell of a pure form says: per tier every action with a number in range.
+    fn add_newest(&mut self, newest: &Newest) {
+        for (index, action) in [Action::Soft, Action::Invalidate, Action::Delete].into_iter().enumerate() {
+            for (tier, &seq) in newest[index].iter().enumerate().filter(|(_, seq)| **seq > self.after) {
+                self.verdict.add(action, Layers { edge: tier == EDGE, l2: tier == L2 }, seq);
             }
         }
     }
@@ -446,20 +458,5 @@ fn verb(action: Action) -> usize {
         Action::Soft => 0,
         Action::Invalidate => 1,
         Action::Delete => 2,
-    }
-}
-
-impl Verdict {
-    /// Merges a cell of a pure form: per tier the strongest verb with a number above `after`.
-    fn add_newest(&mut self, newest: &Newest, after: u64) {
-        for (index, action) in [Action::Soft, Action::Invalidate, Action::Delete].into_iter().enumerate() {
-            let [edge, l2] = newest[index];
-            if edge > after {
-                self.edge = Some(self.edge.map_or((action, edge), |had| had.max((action, edge))));
-            }
-            if l2 > after {
-                self.l2 = Some(self.l2.map_or((action, l2), |had| had.max((action, l2))));
-            }
-        }
     }
 }
