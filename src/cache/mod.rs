@@ -56,7 +56,7 @@ use crate::site::Sites;
 ///
 /// // A miss leads a fill.
 /// let Fetch::Lead(ticket) = cache.fetch(&key, &request, None) else { unreachable!() };
-/// let head = Head { status: StatusCode::OK, headers: HeaderMap::new() };
+/// let head = Head::new(StatusCode::OK, HeaderMap::new());
 /// let mut fill = ticket.respond(head, Some(5), Some(Freshness::fresh_for(Duration::from_secs(60))), &[]);
 /// fill.write(Bytes::from_static(b"body{"));
 /// fill.finish();
