@@ -8,6 +8,7 @@
 mod canonical;
 mod entropy;
 mod generate;
+mod model;
 mod pattern;
 mod regex;
 mod respell;
@@ -16,5 +17,6 @@ mod selector;
 pub use canonical::{MAX_KEY, Subject, canonical, has_stray_percent, out_of_scope, parse_key};
 pub use entropy::Entropy;
 pub use generate::{key_text, neighbours, selector, url};
+pub use model::{Act, FillId, Model, Outcome, Promise, Resource, Storing};
 pub use respell::equivalents;
 pub use selector::{Refused, Selector, host_matches, matches, matches_variant};

@@ -107,16 +107,15 @@ impl Pattern {
                         }
                     }
                     Token::Star | Token::Stars => {
-                        for to in from..=text.len() {
-                            // An earlier start has been here and went on from here under the same condition.
-                            if next[to] {
-                                break;
-                            }
+                        let mut to = from;
+                        // Where an earlier start has been, it went on under the same condition.
+                        while to <= text.len() && !next[to] {
                             next[to] = true;
                             let barred = text.get(to) == Some(&b'/') && (path_start..path_end).contains(&to);
                             if *token == Token::Star && barred {
                                 break;
                             }
+                            to += 1;
                         }
                     }
                 }

@@ -24,10 +24,10 @@ enum Node {
     Set(Vec<bool>),
     /// The end of the subject.
     End,
-    Sequence(Vec<Node>),
-    Either(Vec<Node>),
+    Sequence(Vec<Self>),
+    Either(Vec<Self>),
     /// Lazy or greedy makes no difference to whether it matches.
-    Repeat(Box<Node>, u64, Option<u64>),
+    Repeat(Box<Self>, u64, Option<u64>),
 }
 
 /// A regex selector: literal beginnings, then the tree.
