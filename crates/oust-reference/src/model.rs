@@ -113,6 +113,8 @@ struct Fill {
     changed: u64,
     base: Option<u64>,
     answer: Option<Answer>,
+    /// Ended: nobody joins it any more, but those who did may still be reading.
+    over: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -218,7 +220,7 @@ impl Model {
         self.fills_begun += 1;
         let id = FillId(self.fills_begun);
         let variant = self.variant(resource, variant);
-        let fill = Fill { resource, variant, stamp: self.seq, changed: self.changes, base, answer: None };
+        let fill = Fill { resource, variant, stamp: self.seq, changed: self.changes, base, answer: None, over: false };
         self.fills.insert(id, fill);
         id
     }
@@ -230,7 +232,9 @@ impl Model {
 
     /// Whether there is a fetch that a request beginning now may join.
     pub fn joinable(&self, resource: usize) -> bool {
-        self.fills.values().any(|fill| fill.resource == resource && self.fence(fill, self.seq) != Takes::Yes)
+        self.fills
+            .values()
+            .any(|fill| !fill.over && fill.resource == resource && self.fence(fill, self.seq) != Takes::Yes)
     }
 
     /// The origin answered: body `version`, to be stored if there is a promise.
@@ -273,6 +277,7 @@ impl Model {
 
     /// The end of a fetch: stored or not. An answer not for storing leaves open what becomes of an older one.
     pub fn finished(&mut self, id: FillId, stored: bool) {
+        self.abandoned(id);
         let Some(fill) = self.fills.get(&id).cloned() else { return };
         let at = self.stored(fill.resource, fill.variant.as_deref());
         match fill.answer {
@@ -303,9 +308,11 @@ impl Model {
         }
     }
 
-    /// Forgets a fetch that nobody reads any more.
-    pub fn forget(&mut self, id: FillId) {
-        self.fills.remove(&id);
+    /// A fetch was given up: nothing of it is stored.
+    pub fn abandoned(&mut self, id: FillId) {
+        if let Some(fill) = self.fills.get_mut(&id) {
+            fill.over = true;
+        }
     }
 
     /// How many objects must still be there.
