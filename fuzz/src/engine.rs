@@ -1,6 +1,6 @@
 //! The only place that knows how keys and compiled selectors of the engine are made.
 
-use oust::purge::{Compiled, PurgeErrorKind, Subject};
+use oust::purge::{Compiled, PurgeErrorKind, Subject, Tags};
 use oust::site::Sites;
 use oust::{Key, Selector};
 use oust_reference as reference;
@@ -51,10 +51,11 @@ pub fn compile(selector: &Selector) -> Option<Single> {
 }
 
 impl Single {
-    /// Whether it takes the key.
+    /// Whether it takes the key with its tags, whatever its variant.
     pub fn takes(&self, key: &Key, subject: &reference::Subject) -> bool {
-        let tags: Vec<&[u8]> = subject.tags.iter().map(Vec::as_slice).collect();
-        self.0.iter().any(|compiled| compiled.matches(&Subject::new(key, &tags)))
+        let tags = Tags::encode(subject.tags.iter().map(Vec::as_slice));
+        let subject = Subject { key: key.as_ref(), vary: None, tags: tags.as_ref() };
+        self.0.iter().any(|compiled| compiled.matches(&subject))
     }
 }
 
