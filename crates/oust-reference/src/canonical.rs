@@ -109,6 +109,12 @@ pub fn out_of_scope(url: &[u8]) -> bool {
     !host.is_ascii() || host.split(|b| b".:@".contains(b)).any(|label| label.starts_with(b"xn--") || label.len() > 63)
 }
 
+/// Whether the variation of a key or pattern text is of bytes that a key policy writes as they are. How others are spelled in a text that
+/// somebody else wrote (`@` beside `@`, raw spaces) is left open.
+pub fn plain_variation(text: &[u8]) -> bool {
+    split_key(text).1.is_none_or(|variation| variation.iter().all(|b| b.is_ascii_graphic() && *b != b'@'))
+}
+
 /// Splits a key text into URL and variation: the variation begins after the first `@@`; of a longer run, after its last pair.
 pub(crate) fn split_key(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     let Some(mut at) = find(text, b"@@") else { return (text, None) };

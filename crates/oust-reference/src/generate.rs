@@ -1,6 +1,6 @@
 //! Selectors, and keys at their edges.
 
-use crate::canonical::{Subject, find, out_of_scope, parse_key};
+use crate::canonical::{Subject, find, out_of_scope, parse_key, plain_variation};
 use crate::entropy::Entropy;
 use crate::regex::Regex;
 use crate::selector::Selector;
@@ -35,7 +35,7 @@ const SEGMENTS: [&str; 24] = [
     "%25",
 ];
 const QUERIES: [&str; 12] = ["", "a", "v=1", "v=2", "q=/b", "a&b", "b&a", "?", "x=.jpg", "a=%2f", "/a/b", "q=@"];
-const VARIATIONS: [&str; 8] = ["v", "w", "vv", "V", "device=m", "a=1;b=2", "a/b?c", "v@@w"];
+const VARIATIONS: [&str; 8] = ["v", "w", "vv", "V", "device=m", "a=1;b=2", "a/b?c", "v;w"];
 const TAGS: [&str; 6] = ["t", "tt", "T", "t1", "a-b", "t:1"];
 
 fn scheme(entropy: &mut Entropy<'_>, any: bool) -> &'static str {
@@ -228,7 +228,7 @@ pub fn neighbours(selector: &Selector, entropy: &mut Entropy<'_>) -> Vec<Subject
     }
     let mut out: Vec<Subject> = Vec::new();
     for text in texts {
-        if out_of_scope(&text) {
+        if out_of_scope(&text) || !plain_variation(&text) {
             continue;
         }
         let Some(mut subject) = parse_key(&text) else { continue };

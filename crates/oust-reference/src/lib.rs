@@ -14,7 +14,7 @@ mod regex;
 mod respell;
 mod selector;
 
-pub use canonical::{MAX_KEY, Subject, canonical, has_stray_percent, out_of_scope, parse_key};
+pub use canonical::{MAX_KEY, Subject, canonical, has_stray_percent, out_of_scope, parse_key, plain_variation};
 pub use entropy::Entropy;
 pub use generate::{key_text, neighbours, selector, url};
 pub use model::{Act, FillId, Model, Outcome, Promise, Resource, Storing};

@@ -1,7 +1,8 @@
 //! What a selector takes.
 
 use crate::canonical::{
-    Subject, canonical, canonical_host, has_stray_percent, out_of_scope, parse_key, split_key, split_port,
+    Subject, canonical, canonical_host, has_stray_percent, out_of_scope, parse_key, plain_variation, split_key,
+    split_port,
 };
 use crate::pattern::{Pattern, schemes};
 use crate::regex::Regex;
@@ -51,6 +52,9 @@ pub fn matches(selector: &Selector, subject: &Subject) -> Result<bool, Refused> 
         Selector::Key(text) | Selector::Variant(text, _) => {
             let (url, _) = split_key(text);
             known_host(url)?;
+            if !plain_variation(text) {
+                return Err(Refused::Unknown);
+            }
             // Both schemes are named for URLs, patterns and regexes; of keys nothing is said.
             if url.len() >= 4 && url[..4].eq_ignore_ascii_case(b"any:") {
                 return Err(Refused::Unknown);
@@ -63,6 +67,9 @@ pub fn matches(selector: &Selector, subject: &Subject) -> Result<bool, Refused> 
         }
         Selector::Pattern(text) | Selector::Glob(text) => {
             known_host(text)?;
+            if !plain_variation(text) {
+                return Err(Refused::Unknown);
+            }
             let glob = matches!(selector, Selector::Glob(_));
             Ok(Pattern::parse(text, glob)?.iter().any(|pattern| pattern.matches(subject)))
         }
