@@ -109,10 +109,18 @@ pub fn out_of_scope(url: &[u8]) -> bool {
     !host.is_ascii() || host.split(|b| b".:@".contains(b)).any(|label| label.starts_with(b"xn--") || label.len() > 63)
 }
 
-/// Whether the variation of a key or pattern text is of bytes that a key policy writes as they are. How others are spelled in a text that
-/// somebody else wrote (`@` beside `@`, raw spaces) is left open.
+/// Whether the variation of a key or pattern text is spelled as a key policy writes it: bytes from 0x21 to 0x7E as they are but for `@`, and
+/// percent-encodings in upper case of what must be encoded. How a text that somebody else wrote is read (`@@`, `%7e`, a raw space) is left
+/// open.
 pub fn plain_variation(text: &[u8]) -> bool {
-    split_key(text).1.is_none_or(|variation| variation.iter().all(|b| b.is_ascii_graphic() && *b != b'@'))
+    let Some(variation) = split_key(text).1 else { return true };
+    (0..variation.len()).all(|at| match variation[at] {
+        b'%' => percent(variation, at).is_some_and(|byte| {
+            let written = variation[at + 1..at + 3] == *format!("{byte:02X}").as_bytes();
+            written && (!byte.is_ascii_graphic() || b"%;@".contains(&byte))
+        }),
+        byte => byte.is_ascii_graphic() && byte != b'@',
+    })
 }
 
 /// Splits a key text into URL and variation: the variation begins after the first `@@`; of a longer run, after its last pair.

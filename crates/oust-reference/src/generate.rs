@@ -35,7 +35,7 @@ const SEGMENTS: [&str; 24] = [
     "%25",
 ];
 const QUERIES: [&str; 12] = ["", "a", "v=1", "v=2", "q=/b", "a&b", "b&a", "?", "x=.jpg", "a=%2f", "/a/b", "q=@"];
-const VARIATIONS: [&str; 8] = ["v", "w", "vv", "V", "device=m", "a=1;b=2", "a/b?c", "v;w"];
+const VARIATIONS: [&str; 8] = ["v", "w", "vv", "V", "device=m", "a=1;b=2", "a/b?c", "c=%40%3B"];
 const TAGS: [&str; 6] = ["t", "tt", "T", "t1", "a-b", "t:1"];
 
 fn scheme(entropy: &mut Entropy<'_>, any: bool) -> &'static str {
