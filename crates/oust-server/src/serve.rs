@@ -146,6 +146,12 @@ impl Running {
     }
 }
 
+/// Waits for a signal that ends the process.
+pub(crate) async fn stop_signal() -> io::Result<()> {
+    Signals::new()?.stop().await;
+    Ok(())
+}
+
 /// What ends the server.
 struct Signals {
     term: tokio::signal::unix::Signal,

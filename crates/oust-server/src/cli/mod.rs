@@ -95,7 +95,8 @@ struct Serve {
 /// Runs the command line of this process.
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr();
+    // The demo talks to its user on stdout; a log between its lines is for those who ask for one.
+    log_to_stderr(if matches!(cli.command, Command::Demo { .. }) { "warn" } else { "info" });
     let result = match cli.command {
         Command::Serve(flags) => {
             configuration(flags).and_then(|config| crate::serve::run(config).map_err(Exit::failed))
@@ -138,8 +139,8 @@ fn exit(result: Result<ExitCode, Exit>) -> ExitCode {
     }
 }
 
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("OUST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+fn log_to_stderr(default: &str) {
+    let filter = EnvFilter::try_from_env("OUST_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -206,7 +206,7 @@ impl Proxy {
                 return self.validated(ticket, &ask, base, &update, begun.elapsed(), &report);
             }
             // It validated something else: the whole object, then.
-            drop(conditional::make_conditional(&mut headers, &HeaderMap::new()));
+            let _ = conditional::make_conditional(&mut headers, &HeaderMap::new());
             begun = Instant::now();
             answer = self.get(&ask, headers).await;
         }
