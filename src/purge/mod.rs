@@ -1,6 +1,48 @@
 //! Purging: selectors, rules and the protocol.
 
+pub(crate) mod gates;
+pub(crate) mod history;
+pub(crate) mod rules;
+pub(crate) mod selector;
+pub(crate) mod table;
+pub(crate) mod tags;
+
 use std::fmt;
+use std::sync::Arc;
+
+pub(crate) use rules::{Rule, Snapshot};
+pub use selector::{Compiled, SelectorError, Shape, Subject};
+pub use tags::{Tags, TagsRef};
+
+/// What the rules say of a holder, per tier: the strongest verb and the number of a rule that says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) edge: Option<(Action, u64)>,
+    pub(crate) l2: Option<(Action, u64)>,
+}
+
+impl Verdict {
+    /// Adds one rule.
+    fn add(&mut self, action: Action, layers: Layers, seq: u64) {
+        if layers.edge {
+            self.edge = Some(self.edge.map_or((action, seq), |had| had.max((action, seq))));
+        }
+        if layers.l2 {
+            self.l2 = Some(self.l2.map_or((action, seq), |had| had.max((action, seq))));
+        }
+    }
+
+    /// Whether a rule with this verb and these layers could add nothing.
+    fn covers(&self, action: Action, layers: Layers) -> bool {
+        let covered = |had: Option<(Action, u64)>| had.is_some_and(|(had, _)| had >= action);
+        (!layers.edge || covered(self.edge)) && (!layers.l2 || covered(self.l2))
+    }
+
+    /// Fills and revalidations are fenced by every rule, whatever its verb and layers.
+    pub(crate) fn takes_fill(&self) -> bool {
+        self.edge.is_some() || self.l2.is_some()
+    }
+}
 
 /// What a purge takes. See `docs/purge.md`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +181,7 @@ pub struct PurgeRecord {
     /// How many rules it published.
     pub rules: usize,
     /// What it takes.
-    pub selectors: Vec<Selector>,
+    pub selectors: Arc<[Selector]>,
     /// With which action.
     pub action: Action,
     /// From which layers.
@@ -184,6 +226,40 @@ pub enum PurgeErrorKind {
 }
 
 impl PurgeError {
+    fn new(kind: PurgeErrorKind, message: String) -> Self {
+        Self { kind, selector: None, position: None, limit: None, message }
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self::new(PurgeErrorKind::Malformed, "a purge needs at least one selector".into())
+    }
+
+    pub(crate) fn batch_too_long(selectors: usize, most: usize) -> Self {
+        let message = format!("{selectors} selectors in one purge, the most is {most}");
+        Self { limit: Some(("max_batch", most as u64)), ..Self::new(PurgeErrorKind::TooLarge, message) }
+    }
+
+    pub(crate) fn no_such_layer() -> Self {
+        Self::new(PurgeErrorKind::NoSuchLayer, "this cache has no l2 layer".into())
+    }
+
+    pub(crate) fn of_selector(index: usize, error: SelectorError) -> Self {
+        let kind = if error.is_over_budget() {
+            PurgeErrorKind::OverBudget
+        } else if error.is_too_large() {
+            PurgeErrorKind::TooLarge
+        } else {
+            PurgeErrorKind::Malformed
+        };
+        let message = format!("selector {index}: {error}");
+        Self { kind, selector: Some(index), position: error.position(), limit: error.limit(), message }
+    }
+
+    pub(crate) fn too_many_rules(cap: usize) -> Self {
+        let message = format!("the cap of {cap} live rules is reached; retry when older purges are swept, or purge a host or everything");
+        Self { limit: Some(("max_rules", cap as u64)), ..Self::new(PurgeErrorKind::TooManyRules, message) }
+    }
+
     /// The kind of refusal.
     pub fn kind(&self) -> PurgeErrorKind {
         self.kind

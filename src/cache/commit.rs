@@ -1,0 +1,268 @@
+//! Fills: who leads, who joins, and what is stored at the end.
+//!
+//! The protocol of `docs/design.md` section 2: a fill enters the shard's table under its lock with the snapshot loaded there; it is judged by
+//! all newer rules before it is stored, outside the lock first and again inside; what it replaces is marked dead and its own entry is in the
+//! index before the table has it, all under the one lock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::head::{self, Head};
+use super::hit::Hit;
+use super::lookup::{Lookup, decide};
+use super::ticket::{Fetch, FillReader, FillTicket};
+use super::{Admit, Engine, Reason};
+use crate::edge::budget::Charge;
+use crate::edge::shard::{Found, Table};
+use crate::entry::{self, Body, Deadlines, EntryRef, Handle, Mark, Parts, TICKS, Tick};
+use crate::fill::Fill;
+use crate::freshness::Freshness;
+use crate::key::Key;
+use crate::purge::Tags;
+use crate::sync::point;
+use crate::vary::Vary;
+
+/// How long a key whose response could not be stored is marked, so that its requests do not queue behind each other.
+const UNCACHEABLE_FOR: i64 = 120 * TICKS;
+
+/// Cost of a fill in flight besides its bytes: ticket, request fields, readers.
+const FILL_OVERHEAD: u64 = 1024;
+
+/// A response about to be stored.
+#[derive(Debug)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) head: &'a Head,
+    pub(crate) vary: &'a Vary,
+    pub(crate) tags: &'a Tags,
+    pub(crate) freshness: &'a Freshness,
+}
+
+impl Engine {
+    pub(crate) fn fetch(self: &Arc<Self>, key: &Key, request: &HeaderMap, base: Option<Hit>) -> Fetch {
+        let table = self.edge.lock(key);
+        let snapshot = self.rules.load();
+        if base.is_none()
+            && let Found::Entry(entry) = table.find(key, request)
+            && let Lookup::Hit(hit) = decide(Handle::Direct(entry.clone()), self.judge_in_table(&table, entry), self.now())
+        {
+            // Stored since the caller looked.
+            return Fetch::Found(hit);
+        }
+        let fills = table.fills.iter_hash(key.hash()).filter(|fill| fill.key == *key);
+        for fill in fills {
+            if fill.catch_up(&snapshot) && fill.may_join(request) {
+                let fill = Arc::clone(fill);
+                return Fetch::Join(FillReader::new(self, fill, snapshot.seq, false, request.clone()));
+            }
+        }
+        let marked = table.find_uncacheable(key).is_some_and(|mark| {
+            self.judge_in_table(&table, mark) == Mark::None && self.now() < mark.deadlines().fresh_until
+        });
+        Fetch::Lead(self.lead(table, key, request, base, snapshot.seq, !marked))
+    }
+
+    pub(crate) fn fetch_alone(self: &Arc<Self>, key: &Key, request: &HeaderMap, base: Option<Hit>) -> FillTicket {
+        let table = self.edge.lock(key);
+        let seq = self.rules.load().seq;
+        self.lead(table, key, request, base, seq, false)
+    }
+
+    fn lead(
+        self: &Arc<Self>,
+        mut table: parking_lot::RwLockWriteGuard<'_, Table>,
+        key: &Key,
+        request: &HeaderMap,
+        base: Option<Hit>,
+        stamp: u64,
+        joinable: bool,
+    ) -> FillTicket {
+        // What a delete took must not lend its validators to a fetch that is newer than the delete.
+        let base = base.filter(|hit| self.judge_in_table(&table, hit.entry()) != Mark::Dead);
+        let fill = Arc::new(Fill::new(key.clone(), request.clone(), stamp, joinable));
+        table.fills.insert_unique(key.hash(), Arc::clone(&fill), |fill| fill.key.hash());
+        self.edge.recharge(&mut table);
+        self.edge.budget.force(FILL_OVERHEAD as i64);
+        drop(table);
+        FillTicket::new(self, fill, base)
+    }
+
+    /// The mark of an entry judged up to now, with its shard locked.
+    fn judge_in_table(&self, _locked: &Table, entry: &EntryRef) -> Mark {
+        let snapshot = self.rules.load();
+        let shard = self.edge.shard(entry.key().url_hash());
+        let swept = shard.swept_upto.load(std::sync::atomic::Ordering::Acquire);
+        let (stamp, mark) = entry.control().load();
+        if mark == Mark::Dead || stamp.max(swept) >= snapshot.seq {
+            return mark;
+        }
+        self.judge_entry(entry, stamp.max(swept), &snapshot, self.now())
+    }
+
+    /// Takes `fill` out of its shard's table.
+    pub(crate) fn leave(&self, table: &mut Table, fill: &Arc<Fill>) {
+        if let Ok(found) = table.fills.find_entry(fill.key.hash(), |held| Arc::ptr_eq(held, fill)) {
+            found.remove();
+            self.edge.budget.force(-(FILL_OVERHEAD as i64));
+        }
+    }
+
+    /// The fill has its response: answers what it owed to rules that only a response can answer; whether it still may be stored.
+    pub(crate) fn learn(&self, fill: &Fill, vary: &Vary, tags: &Tags) -> bool {
+        let _locked = self.edge.lock(&fill.key);
+        let lives = fill.catch_up(&self.rules.load());
+        fill.know(vary.clone(), tags.clone());
+        lives && fill.control.load().1 != Mark::Dead
+    }
+
+    /// Stores the response of `fill`, unless a rule has taken it. `body` is charged by `charge`.
+    pub(crate) fn commit(&self, fill: &Arc<Fill>, of: &Candidate<'_>, body: Vec<Bytes>, charge: Charge) -> Admit {
+        let joined;
+        let len: usize = body.iter().map(Bytes::len).sum();
+        let body = if len <= entry::INLINE_BODY {
+            joined = body.concat();
+            Body::Inline(&joined)
+        } else {
+            Body::Chunks(body)
+        };
+        let admit = match self.build(&fill.key, of, body, Some(charge), false) {
+            // Outside the lock first: most rules that came meanwhile are judged here, and a fill they took never asks for the lock.
+            Ok(entry) if fill.catch_up(&self.rules.load()) => self.install(fill, None, &entry),
+            Ok(_) => Admit::Skipped(Reason::PurgeFenced),
+            Err(reason) => Admit::Skipped(reason),
+        };
+        self.finish(fill);
+        self.counters.admit(admit);
+        admit
+    }
+
+    /// Stores the entry of `base` again under the head a 304 brought, unless a rule newer than the request has taken it.
+    pub(crate) fn commit_validated(&self, fill: &Arc<Fill>, base: &Hit, of: &Candidate<'_>) -> (Hit, Admit) {
+        let body = match base.entry().chunks() {
+            Some(chunks) => Body::Chunks(chunks.to_vec()),
+            None => Body::Inline(base.entry().inline_body()),
+        };
+        let (hit, admit) = match self.build(&fill.key, of, body, None, false) {
+            Ok(entry) => {
+                let admit = self.install(fill, Some(base.entry()), &entry);
+                (Hit { handle: Handle::Direct(entry), now: self.now(), mark: Mark::None }, admit)
+            }
+            Err(reason) => (base.clone(), Admit::Skipped(reason)),
+        };
+        self.finish(fill);
+        self.counters.admit(admit);
+        (hit, admit)
+    }
+
+    /// Marks the key of `fill` as uncacheable for a while, unless a rule has taken the fill.
+    pub(crate) fn mark_uncacheable(&self, fill: &Arc<Fill>) {
+        let vary = Vary::default();
+        let tags = Tags::default();
+        let freshness = Freshness::fresh_for(Duration::from_millis((UNCACHEABLE_FOR * (1000 / TICKS)).unsigned_abs()));
+        let head = Head::new(http::StatusCode::OK, HeaderMap::new());
+        let of = Candidate { head: &head, vary: &vary, tags: &tags, freshness: &freshness };
+        if let Ok(mark) = self.build(&fill.key, &of, Body::Inline(&[]), None, true)
+            && fill.catch_up(&self.rules.load())
+        {
+            self.install(fill, None, &mark);
+        }
+    }
+
+    /// Takes `fill` out of the table if it is still there.
+    pub(crate) fn finish(&self, fill: &Arc<Fill>) {
+        let mut table = self.edge.lock(&fill.key);
+        self.leave(&mut table, fill);
+    }
+
+    /// Makes the entry, charged to the budget and judged by nothing yet.
+    fn build(
+        &self,
+        key: &Key,
+        of: &Candidate<'_>,
+        body: Body<'_>,
+        charge: Option<Charge>,
+        uncacheable: bool,
+    ) -> Result<EntryRef, Reason> {
+        let head = head::encode(&of.head.headers);
+        let parts = Parts {
+            key: key.as_ref(),
+            vary: of.vary.as_ref(),
+            tags: of.tags.as_ref(),
+            status: of.head.status.as_u16(),
+            head: &head,
+            body,
+            deadlines: self.deadlines(of.freshness),
+            uncacheable,
+        };
+        if !parts.fits() {
+            return Err(Reason::TooLarge);
+        }
+        // A fill's charge covers its chunks; what the entry needs beyond them is taken before they are given back.
+        let weight = parts.weight();
+        let mut entry_charge = charge;
+        let have = entry_charge.as_ref().map_or(0, Charge::bytes);
+        if weight > have {
+            let more = self.edge.reserve(weight - have, key.url_hash()).ok_or(Reason::NoRoom)?;
+            match &mut entry_charge {
+                Some(charge) => charge.absorb(more),
+                None => entry_charge = Some(more),
+            }
+        }
+        let mut entry_charge = entry_charge.ok_or(Reason::NoRoom)?;
+        entry_charge.shrink_to(weight);
+        Ok(EntryRef::new(parts, 0, entry_charge))
+    }
+
+    fn deadlines(&self, freshness: &Freshness) -> Deadlines {
+        let now = self.now();
+        let ticks = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX) / (1000 / TICKS);
+        let clamp = |t: i64| t.clamp(i64::from(Tick::MIN), i64::from(Tick::MAX)) as Tick;
+        let seconds = |d: Duration| u32::try_from(d.as_secs()).unwrap_or(u32::MAX);
+        let born = i64::from(now).saturating_sub(ticks(freshness.age));
+        Deadlines {
+            born: clamp(born),
+            fresh_until: clamp(born.saturating_add(ticks(freshness.lifetime))),
+            while_revalidate: seconds(freshness.stale_while_revalidate),
+            if_error: seconds(freshness.stale_if_error),
+            must_revalidate: freshness.must_revalidate,
+            no_cache: freshness.no_cache,
+        }
+    }
+
+    /// The commit: under the shard lock, in this order: re-check newer rules, end what is replaced, insert.
+    fn install(&self, fill: &Arc<Fill>, base: Option<&EntryRef>, entry: &EntryRef) -> Admit {
+        let key = &fill.key;
+        point("commit:before-lock");
+        let mut table = self.edge.lock(key);
+        let snapshot = self.rules.load();
+        if !fill.catch_up(&snapshot) {
+            return Admit::Skipped(Reason::PurgeFenced);
+        }
+        if base.is_some_and(|base| base.control().load().1 == Mark::Dead) {
+            return Admit::Skipped(Reason::Superseded);
+        }
+        point("commit:judged");
+        entry.control().raise(snapshot.seq, Mark::None);
+        if entry.is_uncacheable() && table.of_key(key.hash(), key.text()).any(|held| !held.is_uncacheable()) {
+            return Admit::Skipped(Reason::NotStorable);
+        }
+        let replaced = table.replaced_by(key.hash(), key.text(), entry.vary(), entry.is_uncacheable());
+        for old in &replaced {
+            self.edge.unlink(&mut table, old);
+        }
+        self.edge.link(&mut table, key, entry);
+        drop(table);
+        drop(replaced);
+        point("commit:stored");
+        self.edge.settle();
+        Admit::Stored
+    }
+}
+
+/// The `Vary` and tags of a response, if it may be stored at all.
+pub(crate) fn selectors(head: &Head, request: &HeaderMap, tags: &[&[u8]]) -> Option<(Vary, Tags)> {
+    Some((Vary::new(&head.headers, request)?, Tags::encode(tags.iter().copied())))
+}
+

@@ -1,0 +1,101 @@
+//! A stored response in the hands of a reader.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::head::{self, Head};
+use crate::entry::{EntryRef, Handle, InlineBody, Mark, TICKS, Tick};
+use crate::freshness::Freshness;
+
+/// A stored response. Holding it keeps its bytes alive and charged to the cache; clones are cheap.
+///
+/// Ages and permissions are those of the moment of its lookup.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    pub(crate) handle: Handle,
+    /// When it was looked up.
+    pub(crate) now: Tick,
+    pub(crate) mark: Mark,
+}
+
+impl Hit {
+    pub(crate) fn entry(&self) -> &EntryRef {
+        self.handle.entry()
+    }
+
+    /// Status code.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.entry().status()).unwrap_or(StatusCode::OK)
+    }
+
+    /// Status and header fields, decoded. O(fields), copies.
+    pub fn head(&self) -> Head {
+        Head { status: self.status(), headers: head::decode(self.entry().head()) }
+    }
+
+    /// The body in one or more chunks that share the stored memory. O(chunks), no copy.
+    pub fn body(&self) -> Vec<Bytes> {
+        match self.entry().chunks() {
+            Some(chunks) => chunks.to_vec(),
+            None if self.entry().inline_body().is_empty() => Vec::new(),
+            None => vec![Bytes::from_owner(InlineBody(self.handle.clone()))],
+        }
+    }
+
+    /// The body as one slice, if it is small enough to be stored in one piece (16 KiB).
+    pub fn body_slice(&self) -> Option<&[u8]> {
+        self.entry().chunks().is_none().then(|| self.entry().inline_body())
+    }
+
+    /// Length of the body in bytes.
+    pub fn body_len(&self) -> u64 {
+        self.entry().body_len()
+    }
+
+    /// The canonical text of the key it is stored under.
+    pub fn key_text(&self) -> &[u8] {
+        self.entry().key().text()
+    }
+
+    /// Its age (RFC 9111 4.2.3), never less than zero. A purge does not change it.
+    pub fn age(&self) -> Duration {
+        let ticks = i64::from(self.now) - i64::from(self.entry().deadlines().born);
+        Duration::from_millis(ticks.max(0).unsigned_abs() * (1000 / TICKS.unsigned_abs()))
+    }
+
+    /// Whole seconds of freshness left, negative once stale; a soft purge ends freshness when it is published.
+    pub fn ttl(&self) -> i64 {
+        (i64::from(self.expires()) - i64::from(self.now)).div_euclid(TICKS)
+    }
+
+    /// Whether it may be served now although the origin failed: within its stale-if-error window (RFC 5861), and neither invalidated nor
+    /// bound to validation. A fresh response may.
+    pub fn may_serve_on_error(&self) -> bool {
+        let deadlines = self.entry().deadlines();
+        let barred = deadlines.must_revalidate || deadlines.no_cache || self.mark >= Mark::Invalidate;
+        let until = i64::from(self.expires()) + i64::from(deadlines.if_error) * TICKS;
+        !barred && i64::from(self.now) < until
+    }
+
+    /// First tick at which it is not fresh.
+    pub(crate) fn expires(&self) -> Tick {
+        let fresh_until = self.entry().deadlines().fresh_until;
+        if self.mark == Mark::Soft { fresh_until.min(self.entry().soft_at()) } else { fresh_until }
+    }
+
+    /// Freshness as it was stored, for the merge with a 304 that brings none.
+    pub fn freshness(&self) -> Freshness {
+        let deadlines = self.entry().deadlines();
+        let ticks = |ticks: i64| Duration::from_millis(ticks.max(0).unsigned_abs() * (1000 / TICKS.unsigned_abs()));
+        Freshness {
+            lifetime: ticks(i64::from(deadlines.fresh_until) - i64::from(deadlines.born)),
+            age: self.age(),
+            stale_while_revalidate: Duration::from_secs(u64::from(deadlines.while_revalidate)),
+            stale_if_error: Duration::from_secs(u64::from(deadlines.if_error)),
+            must_revalidate: deadlines.must_revalidate,
+            no_cache: deadlines.no_cache,
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The cache: lookups, fills and purges over the memory tier.
+
+mod commit;
+mod head;
+mod hit;
+mod inspect;
+mod lookup;
+mod reason;
+mod stats;
+mod sweep;
+mod ticket;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+
+pub use self::head::Head;
+pub use self::hit::Hit;
+pub use self::inspect::{Explained, ObjectInfo};
+pub use self::lookup::Lookup;
+pub use self::reason::{Admit, Reason};
+pub use self::stats::Stats;
+pub use self::ticket::{Answer, Fetch, FillBroken, FillReader, FillTicket, FillWriter};
+
+use self::stats::Counters;
+use self::sweep::Sweeper;
+use crate::clock::Clock;
+use crate::edge::Edge;
+use crate::entry::{TICKS, Tick};
+use crate::key::Key;
+use crate::purge::history::{History, Record};
+use crate::purge::rules::{Prepared, RuleSet};
+use crate::purge::{Purge, PurgeError, PurgeId, PurgeRecord, Selector};
+use crate::site::Sites;
+
+/// An HTTP edge cache with purges that are effective when they return.
+///
+/// A handle: cheap to clone, `Send + Sync`, used from any number of threads. With the last handle the sweeper thread ends and everything
+/// stored is freed, except what readers still hold.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use bytes::Bytes;
+/// use http::{HeaderMap, StatusCode};
+/// use oust::{Config, Fetch, Head, Key, Lookup, Purge, Selector, freshness::Freshness};
+///
+/// let cache = Config::new().edge_size(64 << 20).build()?;
+/// let key = Key::parse(b"http://example.com/a.css")?;
+/// let request = HeaderMap::new();
+///
+/// // A miss leads a fill.
+/// let Fetch::Lead(ticket) = cache.fetch(&key, &request, None) else { unreachable!() };
+/// let head = Head { status: StatusCode::OK, headers: HeaderMap::new() };
+/// let mut fill = ticket.respond(head, Some(5), Some(Freshness::fresh_for(Duration::from_secs(60))), &[]);
+/// fill.write(Bytes::from_static(b"body{"));
+/// fill.finish();
+/// assert!(matches!(cache.lookup(&key, &request), Lookup::Hit(_)));
+///
+/// // After a purge returns, no later lookup serves what it takes.
+/// cache.purge(&Purge::new(Selector::Pattern("http://example.com/*.css".into())))?;
+/// assert!(matches!(cache.lookup(&key, &request), Lookup::Miss(_)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Cache {
+    engine: Arc<Engine>,
+    /// Ends with the last handle.
+    _sweeper: Option<Arc<Sweeper>>,
+}
+
+/// What all handles, tickets and the sweeper share.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) edge: Edge,
+    pub(crate) rules: RuleSet,
+    pub(crate) history: History,
+    pub(crate) counters: Counters,
+    sites: Sites,
+    clock: Arc<dyn Clock>,
+    /// What tick 0 is, in milliseconds since the Unix epoch.
+    base_ms: u64,
+    epoch: u64,
+    max_object: u64,
+    max_batch: usize,
+    sweeping: parking_lot::Mutex<()>,
+    wake: sweep::Wake,
+}
+
+/// Validated settings of an engine.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) edge_size: u64,
+    pub(crate) max_object: u64,
+    pub(crate) shards: usize,
+    pub(crate) max_rules: usize,
+    pub(crate) max_batch: usize,
+    pub(crate) history: usize,
+    pub(crate) background_sweep: bool,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) sites: Sites,
+}
+
+impl Engine {
+    /// Now, in ticks.
+    #[inline]
+    pub(crate) fn now(&self) -> Tick {
+        self.tick_of(self.clock.now_ms())
+    }
+
+    fn tick_of(&self, ms: u64) -> Tick {
+        let since = i128::from(ms) - i128::from(self.base_ms);
+        (since / i128::from(1000 / TICKS)).clamp(i128::from(Tick::MIN), i128::from(Tick::MAX)) as Tick
+    }
+
+    /// Counts an object that the rule `seq` ended.
+    pub(crate) fn account(&self, seq: u64, bytes: u64) {
+        if let Some(record) = self.history.of_rule(seq) {
+            record.count(bytes);
+        }
+    }
+
+    /// Compiles what a purge names. Nothing has changed if it fails.
+    pub(crate) fn prepare(&self, purge: &Purge) -> Result<Vec<Prepared>, PurgeError> {
+        if purge.selectors.is_empty() {
+            return Err(PurgeError::empty());
+        }
+        if purge.selectors.len() > self.max_batch {
+            return Err(PurgeError::batch_too_long(purge.selectors.len(), self.max_batch));
+        }
+        // This cache has no L2: a purge of "all layers" is one of the layers there are.
+        if !purge.layers.edge {
+            return Err(PurgeError::no_such_layer());
+        }
+        let compile = |(index, selector): (usize, &Selector)| {
+            let parts = selector.compile(&self.sites).map_err(|error| PurgeError::of_selector(index, error))?;
+            Ok(Prepared { parts, action: purge.action, layers: purge.layers })
+        };
+        purge.selectors.iter().enumerate().map(compile).collect()
+    }
+}
+
+impl Cache {
+    pub(crate) fn new(settings: Settings) -> std::io::Result<Self> {
+        let base_ms = settings.clock.now_ms();
+        let engine = Arc::new(Engine {
+            edge: Edge::new(settings.edge_size, settings.shards),
+            rules: RuleSet::new(settings.max_rules),
+            history: History::new(settings.history),
+            counters: Counters::default(),
+            sites: settings.sites,
+            clock: settings.clock,
+            base_ms,
+            epoch: random_epoch(),
+            max_object: settings.max_object,
+            max_batch: settings.max_batch,
+            sweeping: parking_lot::Mutex::new(()),
+            wake: sweep::Wake::default(),
+        });
+        let sweeper = settings.background_sweep.then(|| Sweeper::start(&engine)).transpose()?;
+        Ok(Self { engine, _sweeper: sweeper.map(Arc::new) })
+    }
+
+    /// What a request for `key` with these header fields gets.
+    ///
+    /// O(length of the key) plus, for an object not yet judged by the newest rules that may concern it, one question to the rules. Takes a
+    /// shard's read lock, or none when the object is in the thread's front. Never waits for a purge, a sweep or a fill.
+    ///
+    /// A lookup that starts after [`purge`](Self::purge) has returned does not return what the purge took.
+    pub fn lookup(&self, key: &Key, request: &HeaderMap) -> Lookup {
+        self.engine.lookup(key, request)
+    }
+
+    /// Goes on from a miss, or from something to validate (`base`).
+    ///
+    /// The first request for a key leads: it gets the ticket to fetch it, stamped before this returns. Others join it, unless a purge has
+    /// overtaken the fill, another variant is being fetched, or the key is marked uncacheable; then they lead fills of their own.
+    ///
+    /// A base that a delete has taken meanwhile is dropped: such a ticket has no [`base`](FillTicket::base), and no validators are to be sent.
+    pub fn fetch(&self, key: &Key, request: &HeaderMap, base: Option<Hit>) -> Fetch {
+        self.engine.fetch(key, request, base)
+    }
+
+    /// Like [`fetch`](Self::fetch), but never joins and is never joined: for requests that were told [`Answer::Refetch`].
+    pub fn fetch_alone(&self, key: &Key, request: &HeaderMap, base: Option<Hit>) -> FillTicket {
+        self.engine.fetch_alone(key, request, base)
+    }
+
+    /// Publishes a purge.
+    ///
+    /// After this returns, no lookup that starts later returns what the purge takes, no fill or revalidation that began before is stored, and
+    /// no request joins one (G1-G3). All selectors take effect together or none does. Costs the compilation of the selectors and a table
+    /// insert each, whatever is stored; the sweeper reclaims the objects afterwards.
+    ///
+    /// # Errors
+    ///
+    /// Nothing has changed after an error. It names the selector, the position in its text and the limit, where one applies: malformed
+    /// selectors, budgets, too many selectors in a batch, too many live rules, a layer this cache does not have.
+    pub fn purge(&self, purge: &Purge) -> Result<PurgeRecord, PurgeError> {
+        let engine = &self.engine;
+        let prepared = engine.prepare(purge)?;
+        let record = engine.rules.publish(prepared, |first, last| {
+            let record = Arc::new(Record::new(engine.epoch, (first, last), purge, engine.clock.now_ms()));
+            // In the history before any lookup can count on it.
+            engine.history.push(Arc::clone(&record));
+            record
+        })?;
+        engine.wake.wake();
+        Ok(record.view())
+    }
+
+    /// What `purge` would take now, counted and sampled; changes nothing. Stops when `budget` is used up and says so.
+    ///
+    /// # Errors
+    ///
+    /// As [`purge`](Self::purge).
+    pub fn explain(&self, purge: &Purge, budget: Duration) -> Result<Explained, PurgeError> {
+        self.engine.explain(purge, budget)
+    }
+
+    /// Every stored object of a [`Selector::Url`] or [`Selector::Key`]. Other selectors list what [`explain`](Self::explain) would count,
+    /// up to 1,000 objects.
+    ///
+    /// # Errors
+    ///
+    /// As [`purge`](Self::purge).
+    pub fn objects(&self, of: &Selector) -> Result<Vec<ObjectInfo>, PurgeError> {
+        self.engine.objects(of)
+    }
+
+    /// A purge of the history; `None` if it is unknown, of another epoch, or forgotten.
+    pub fn purge_record(&self, id: PurgeId) -> Option<PurgeRecord> {
+        let record = self.engine.history.of_rule(id.seq)?;
+        (record.epoch == id.epoch && record.last == id.seq).then(|| record.view())
+    }
+
+    /// Up to `limit` purges older than `before` (or the newest), newest first.
+    pub fn purge_records(&self, before: Option<PurgeId>, limit: usize) -> Vec<PurgeRecord> {
+        self.engine.history.list(before.map(|id| id.seq), limit).iter().map(|record| record.view()).collect()
+    }
+
+    /// Ends and reclaims what all published rules take, then retires the rules. The background sweeper calls this by itself; see
+    /// [`Config::background_sweep`](crate::Config::background_sweep).
+    pub fn sweep(&self) {
+        self.engine.sweep();
+    }
+
+    /// Figures of the cache, summed over shards and threads. O(shards + threads).
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
+
+    /// The sites whose aliases and key policies apply to purges.
+    pub fn sites(&self) -> &Sites {
+        &self.engine.sites
+    }
+
+    /// Recomputes every invariant that can be; for tests and fuzzing.
+    ///
+    /// # Errors
+    ///
+    /// Names the invariant that does not hold.
+    #[cfg(any(test, fuzzing))]
+    #[doc(hidden)]
+    pub fn validate(&self) -> Result<(), String> {
+        self.engine.validate()
+    }
+}
+
+/// 53 random bits, never a counter: a number is never read as one of another numbering.
+fn random_epoch() -> u64 {
+    use std::hash::BuildHasher;
+    (std::hash::RandomState::new().hash_one(std::process::id()) >> 11).max(1)
+}

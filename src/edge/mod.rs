@@ -1,0 +1,184 @@
+//! The memory tier: shards, their index, the byte budget, and the threads' fronts.
+//!
+//! Every insertion and removal goes through here, so that table, queues, index and budget change together.
+
+pub(crate) mod budget;
+pub(crate) mod front;
+pub(crate) mod ghost;
+pub(crate) mod index;
+pub(crate) mod queue;
+pub(crate) mod shard;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::RwLockWriteGuard;
+
+use self::budget::{Budget, Charge};
+use self::front::Fronts;
+use self::index::{Index, Place};
+use self::shard::{Shard, Table};
+use crate::entry::EntryRef;
+use crate::key::Key;
+use crate::sync::point;
+
+/// The memory tier of a cache.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    shards: Box<[Shard]>,
+    /// Bits of a place that name the shard.
+    shard_bits: u32,
+    pub(crate) index: Index,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) fronts: Fronts,
+    next_victim: AtomicUsize,
+    pub(crate) evicted: AtomicU64,
+}
+
+impl Edge {
+    /// `shards` must be a power of two up to 256.
+    pub(crate) fn new(capacity: u64, shards: usize) -> Self {
+        let budget = Budget::new(capacity);
+        let edge = Self {
+            shards: (0..shards).map(|_| Shard::new()).collect(),
+            shard_bits: shards.trailing_zeros(),
+            index: Index::new(),
+            fronts: Fronts::new(capacity),
+            budget,
+            next_victim: AtomicUsize::new(0),
+            evicted: AtomicU64::new(0),
+        };
+        edge.budget.force(edge.index.bytes() as i64);
+        edge
+    }
+
+    pub(crate) fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
+    /// The shard of all keys with this URL part.
+    #[inline]
+    pub(crate) fn shard(&self, url_hash: u64) -> &Shard {
+        &self.shards[self.shard_index(url_hash)]
+    }
+
+    fn shard_index(&self, url_hash: u64) -> usize {
+        // Bits that the shard's own table does not use to tell its slots apart.
+        (url_hash >> 40) as usize & (self.shards.len() - 1)
+    }
+
+    /// Shard and slot of a place.
+    pub(crate) fn at(&self, place: Place) -> (usize, u32) {
+        (place as usize & (self.shards.len() - 1), place >> self.shard_bits)
+    }
+
+    /// Where `entry` is, or was.
+    pub(crate) fn place_of(&self, entry: &EntryRef) -> Place {
+        (entry.slot() << self.shard_bits) | self.shard_index(entry.key().url_hash()) as u32
+    }
+
+    /// Takes `bytes` from the budget, evicting what S3-FIFO gives up, the shard of `near` first. `None` if there is nothing left to evict.
+    pub(crate) fn reserve(&self, bytes: u64, near: u64) -> Option<Charge> {
+        if bytes > self.budget.capacity() {
+            return None;
+        }
+        let mut shard = self.shard_index(near);
+        let mut empty = 0;
+        loop {
+            if let Some(charge) = self.budget.try_charge(bytes) {
+                return Some(charge);
+            }
+            if self.evict_one(shard) {
+                empty = 0;
+            } else {
+                empty += 1;
+                shard = self.next_victim.fetch_add(1, Ordering::Relaxed) & (self.shards.len() - 1);
+                if empty > 2 * self.shards.len() {
+                    // Nothing is stored any more: readers and fills hold the rest.
+                    return self.budget.try_charge(bytes);
+                }
+            }
+            // What a thread's front still holds is not free yet.
+            if self.budget.pinned() > self.budget.capacity() / 64 {
+                self.fronts.sweep();
+            }
+        }
+    }
+
+    /// Evicts until the budget is kept; structures may have grown past it.
+    pub(crate) fn settle(&self) {
+        drop(self.reserve(0, 0));
+    }
+
+    fn evict_one(&self, shard: usize) -> bool {
+        let mut table = self.shards[shard].table.write();
+        let Some(victim) = table.victim() else { return false };
+        self.unlink(&mut table, &victim);
+        self.evicted.fetch_add(1, Ordering::Relaxed);
+        drop(table);
+        drop(victim);
+        true
+    }
+
+    /// Inserts `entry` under the shard's lock, in the index first: a sweep that finds no trace of it there has been waited for.
+    pub(crate) fn link(&self, table: &mut RwLockWriteGuard<'_, Table>, key: &Key, entry: &EntryRef) {
+        let slot = table.reserve_slot();
+        let place = (slot << self.shard_bits) | self.shard_index(key.url_hash()) as u32;
+        let (handle, grew) = self.index.insert(entry.key(), entry.tags(), place);
+        self.budget.force(grew);
+        point("link:indexed");
+        table.insert(key.hash(), key.url_hash(), slot, handle, entry.clone());
+        self.recharge(table);
+    }
+
+    /// Removes `entry` under its shard's lock: dead from now on. Whether it was in the table.
+    pub(crate) fn unlink(&self, table: &mut Table, entry: &EntryRef) -> bool {
+        let url_hash = entry.key().url_hash();
+        let Some(handle) = table.remove(entry.key().hash_under(url_hash), url_hash, entry) else { return false };
+        let grew = self.index.remove(entry.key(), entry.tags(), handle);
+        self.budget.force(grew);
+        true
+    }
+
+    /// Charges what the table's own structures grew.
+    pub(crate) fn recharge(&self, table: &mut Table) {
+        let now = table.overhead();
+        self.budget.force(now as i64 - table.charged as i64);
+        table.charged = now;
+    }
+
+    /// Locks the shard of `key` for writing.
+    pub(crate) fn lock(&self, key: &Key) -> RwLockWriteGuard<'_, Table> {
+        self.shard(key.url_hash()).table.write()
+    }
+
+    pub(crate) fn objects(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.table.read().len() as u64).sum()
+    }
+
+    pub(crate) fn fills(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.table.read().fills.len() as u64).sum()
+    }
+
+    /// Checks every invariant of the tier that can be recomputed.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        let mut objects = 0;
+        for shard in &self.shards {
+            let table = shard.table.read();
+            table.validate()?;
+            objects += table.len();
+        }
+        let indexed = self.index.validate()?;
+        if indexed != objects {
+            return Err(format!("{objects} objects, {indexed} indexed"));
+        }
+        Ok(())
+    }
+}
+
+/// The hash under which an entry is in its table.
+pub(crate) fn entry_hash(entry: &EntryRef) -> u64 {
+    let key = entry.key();
+    key.hash_under(key.url_hash())
+}

@@ -1,0 +1,267 @@
+//! One shard of the memory tier: the table of its entries and their S3-FIFO queues, under one lock.
+//!
+//! All variations and variants of a URL are in the shard its URL part hashes to, so that every question about a URL is answered under one lock.
+//!
+//! Invariants, recomputed by [`Table::validate`]:
+//!
+//! 1. An entry is in the map iff it has a slot, iff it is linked in exactly one queue, iff the index has a handle for it.
+//! 2. `small_bytes + main_bytes` is the sum of the linked entries' weights.
+//! 3. `swept_upto` (I1): every entry in the table has been judged against every rule up to it, by itself or by a sweep.
+//! 4. What leaves the table is marked dead before the lock is released.
+//!
+//! Lock order: shard, then index stripe. No two shards at once.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use hashbrown::HashTable;
+use http::HeaderMap;
+use parking_lot::RwLock;
+
+use super::ghost::Ghost;
+use super::queue::{Links, Queue};
+use crate::entry::EntryRef;
+use crate::fill::Fill;
+use crate::key::Key;
+use crate::vary::VaryRef;
+
+/// Most variants stored under one key; a further one takes the place of the oldest.
+pub(crate) const MAX_VARIANTS: usize = 64;
+
+/// A shard, on cache lines of its own.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Shard {
+    pub(crate) swept_upto: AtomicU64,
+    pub(crate) table: RwLock<Table>,
+}
+
+impl Shard {
+    pub(crate) fn new() -> Self {
+        Self { swept_upto: AtomicU64::new(0), table: RwLock::new(Table::default()) }
+    }
+}
+
+/// Place of an entry in the slab.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) entry: Option<EntryRef>,
+    pub(crate) links: Links,
+    /// The index's handle.
+    pub(crate) handle: u32,
+}
+
+/// What the shard lock guards.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    map: HashTable<(u64, EntryRef)>,
+    /// Entries under a variation, by the hash of their URL part: a purge of the URL takes them all.
+    variations: HashTable<(u64, EntryRef)>,
+    slab: Vec<Slot>,
+    free: Vec<u32>,
+    small: Queue,
+    main: Queue,
+    ghost: Ghost,
+    /// Fills in flight, by the hash of their key.
+    pub(crate) fills: HashTable<Arc<Fill>>,
+    /// Bytes of the structures above as last charged to the budget.
+    pub(crate) charged: u64,
+}
+
+/// What [`Table::find`] found.
+pub(crate) enum Found<'a> {
+    Entry(&'a EntryRef),
+    /// Variants are stored, but the request selects none.
+    NoVariant,
+    Nothing,
+}
+
+impl Table {
+    /// The entry `request` selects under `key`. O(variants).
+    #[inline]
+    pub(crate) fn find(&self, key: &Key, request: &HeaderMap) -> Found<'_> {
+        let mut variants = false;
+        let found = self.map.find(key.hash(), |(hash, entry)| {
+            *hash == key.hash() && entry.key().text() == key.text() && !entry.is_uncacheable() && {
+                let vary = entry.vary();
+                variants |= !vary.is_empty();
+                vary.selects(request)
+            }
+        });
+        match found {
+            Some((_, entry)) => Found::Entry(entry),
+            None if variants => Found::NoVariant,
+            None => Found::Nothing,
+        }
+    }
+
+    /// The uncacheable mark of `key`.
+    pub(crate) fn find_uncacheable(&self, key: &Key) -> Option<&EntryRef> {
+        self.map
+            .find(key.hash(), |(hash, entry)| {
+                *hash == key.hash() && entry.is_uncacheable() && entry.key().text() == key.text()
+            })
+            .map(|(_, entry)| entry)
+    }
+
+    /// Every entry under the whole key `text`, which hashes to `hash`.
+    pub(crate) fn of_key<'a>(&'a self, hash: u64, text: &'a [u8]) -> impl Iterator<Item = &'a EntryRef> {
+        self.map.iter_hash(hash).filter(move |(h, e)| *h == hash && e.key().text() == text).map(|(_, e)| e)
+    }
+
+    /// Every entry of a URL part, which hashes to `hash`: all variations, all variants.
+    pub(crate) fn of_url<'a>(&'a self, hash: u64, url: &'a [u8]) -> impl Iterator<Item = &'a EntryRef> {
+        let under = move |(h, e): &&(u64, EntryRef)| *h == hash && e.key().url() == url;
+        self.map.iter_hash(hash).filter(under).chain(self.variations.iter_hash(hash).filter(under)).map(|(_, e)| e)
+    }
+
+    /// Entries that an entry with this key and these `Vary` selectors replaces: the same variant, and all that vary on other fields (the
+    /// newest response's list is the key's). At the cap the oldest goes too.
+    pub(crate) fn replaced_by(&self, hash: u64, text: &[u8], vary: VaryRef<'_>, uncacheable: bool) -> Vec<EntryRef> {
+        let same = |e: &&EntryRef| e.is_uncacheable() || (!uncacheable && (!e.vary().same_fields(vary) || e.vary() == vary));
+        let mut gone: Vec<EntryRef> = self.of_key(hash, text).filter(same).cloned().collect();
+        let stay = self.of_key(hash, text).filter(|e| !same(e));
+        let (count, oldest) = stay.fold((0, None::<&EntryRef>), |(count, oldest), e| {
+            let older = oldest.is_none_or(|oldest| e.deadlines().born < oldest.deadlines().born);
+            (count + 1, if older { Some(e) } else { oldest })
+        });
+        if count >= MAX_VARIANTS {
+            gone.extend(oldest.cloned());
+        }
+        gone
+    }
+
+    /// A free slot for an entry that is about to be inserted: known to the index before the table knows the entry.
+    pub(crate) fn reserve_slot(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.slab.push(Slot { entry: None, links: Links::default(), handle: u32::MAX });
+            (self.slab.len() - 1) as u32
+        })
+    }
+
+    /// Links `entry` under `slot`, in the main queue if it was evicted not long ago.
+    pub(crate) fn insert(&mut self, hash: u64, url_hash: u64, slot: u32, handle: u32, entry: EntryRef) {
+        let weight = entry.weight();
+        entry.set_slot(slot);
+        let queue = if self.ghost.take(hash) {
+            entry.set_in_main();
+            &mut self.main
+        } else {
+            &mut self.small
+        };
+        let place = &mut self.slab[slot as usize];
+        place.handle = handle;
+        place.entry = Some(entry.clone());
+        queue.push(&mut self.slab, slot, weight);
+        if entry.key().variation().is_some() {
+            self.variations.insert_unique(url_hash, (url_hash, entry.clone()), |(hash, _)| *hash);
+        }
+        self.map.insert_unique(hash, (hash, entry), |(hash, _)| *hash);
+    }
+
+    /// Unlinks `entry` and marks it dead; its index handle. `None` if it is not in the table.
+    pub(crate) fn remove(&mut self, hash: u64, url_hash: u64, entry: &EntryRef) -> Option<u32> {
+        let slot = entry.slot();
+        let place = self.slab.get_mut(slot as usize)?;
+        place.entry.take_if(|held| held.same(entry))?;
+        let handle = place.handle;
+        let queue = if entry.in_main() { &mut self.main } else { &mut self.small };
+        queue.remove(&mut self.slab, slot, entry.weight());
+        self.free.push(slot);
+        if entry.key().variation().is_some()
+            && let Ok(found) = self.variations.find_entry(url_hash, |(_, held)| held.same(entry))
+        {
+            found.remove();
+        }
+        if let Ok(found) = self.map.find_entry(hash, |(_, held)| held.same(entry)) {
+            found.remove();
+        }
+        entry.unlink();
+        Some(handle)
+    }
+
+    /// The entry in `slot`.
+    pub(crate) fn in_slot(&self, slot: u32) -> Option<&EntryRef> {
+        self.slab.get(slot as usize)?.entry.as_ref()
+    }
+
+    /// The entry S3-FIFO gives up next, still linked. Amortised O(1): each pass over an entry was paid for by a hit.
+    pub(crate) fn victim(&mut self) -> Option<EntryRef> {
+        loop {
+            let small_is_over = self.small.bytes() * 10 >= self.small.bytes() + self.main.bytes();
+            let from_small = !self.small.is_empty() && (small_is_over || self.main.is_empty());
+            let queue = if from_small { &mut self.small } else { &mut self.main };
+            let slot = queue.front()?;
+            let entry = self.slab[slot as usize].entry.clone()?;
+            let frequency = entry.frequency();
+            let weight = entry.weight();
+            if from_small {
+                if frequency < 2 {
+                    self.ghost.add(self.slab.len(), crate::edge::entry_hash(&entry));
+                    return Some(entry);
+                }
+                // Used again while in the small queue: it moves up with a clean count.
+                self.small.remove(&mut self.slab, slot, weight);
+                entry.set_in_main();
+                entry.set_frequency(0);
+                self.main.push(&mut self.slab, slot, weight);
+            } else {
+                if frequency == 0 {
+                    return Some(entry);
+                }
+                entry.set_frequency(frequency - 1);
+                self.main.remove(&mut self.slab, slot, weight);
+                self.main.push(&mut self.slab, slot, weight);
+            }
+        }
+    }
+
+    /// Number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// All entries. O(slots).
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &EntryRef> {
+        self.slab.iter().filter_map(|slot| slot.entry.as_ref())
+    }
+
+    /// Bytes of the table's own structures.
+    pub(crate) fn overhead(&self) -> u64 {
+        (self.map.allocation_size()
+            + self.variations.allocation_size()
+            + self.slab.capacity() * size_of::<Slot>()
+            + self.free.capacity() * size_of::<u32>()
+            + self.fills.allocation_size()
+            + self.ghost.bytes()) as u64
+    }
+
+    /// Recomputes invariants 1 and 2.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        let mut seen = 0;
+        for (queue, main) in [(&self.small, false), (&self.main, true)] {
+            let mut bytes = 0;
+            for slot in queue.iter(&self.slab) {
+                let entry = self.slab[slot as usize].entry.as_ref().ok_or("a queue holds an empty slot")?;
+                if entry.slot() != slot || entry.in_main() != main {
+                    return Err(format!("{entry:?} does not know its place"));
+                }
+                if !self.map.iter_hash(crate::edge::entry_hash(entry)).any(|(_, held)| held.same(entry)) {
+                    return Err(format!("{entry:?} is queued but not in the map"));
+                }
+                bytes += entry.weight();
+                seen += 1;
+            }
+            if bytes != queue.bytes() {
+                return Err(format!("queue says {} bytes, holds {bytes}", queue.bytes()));
+            }
+        }
+        let varied = self.iter().filter(|entry| entry.key().variation().is_some()).count();
+        if seen != self.map.len() || varied != self.variations.len() {
+            return Err(format!("{seen} queued, {} in the map, {varied}/{} varied", self.map.len(), self.variations.len()));
+        }
+        Ok(())
+    }
+}

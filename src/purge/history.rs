@@ -1,0 +1,116 @@
+//! What was purged: a bounded history of records with states and counts (G10).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::{Action, Count, Layers, PurgeId, PurgeRecord, PurgeState, Selector};
+
+/// A purge, shared by its rules and the history.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) epoch: u64,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) selectors: Arc<[Selector]>,
+    pub(crate) action: Action,
+    pub(crate) layers: Layers,
+    pub(crate) by: String,
+    pub(crate) created_ms: u64,
+    /// Zero until swept.
+    swept_ms: AtomicU64,
+    objects: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Record {
+    pub(crate) fn new(epoch: u64, numbers: (u64, u64), purge: &super::Purge, created_ms: u64) -> Self {
+        Self {
+            epoch,
+            first: numbers.0,
+            last: numbers.1,
+            selectors: purge.selectors.clone().into(),
+            action: purge.action,
+            layers: purge.layers,
+            by: purge.by.clone(),
+            created_ms,
+            swept_ms: AtomicU64::new(0),
+            objects: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// One more object of the memory tier ended by this purge.
+    pub(crate) fn count(&self, bytes: u64) {
+        self.objects.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_swept(&self, at_ms: u64) {
+        self.swept_ms.store(at_ms.max(1), Ordering::Release);
+    }
+
+    pub(crate) fn view(&self) -> PurgeRecord {
+        let swept = self.swept_ms.load(Ordering::Acquire);
+        PurgeRecord {
+            id: PurgeId { epoch: self.epoch, seq: self.last },
+            state: if swept == 0 { PurgeState::Effective } else { PurgeState::Swept },
+            rules: (self.last + 1 - self.first) as usize,
+            selectors: Arc::clone(&self.selectors),
+            action: self.action,
+            layers: self.layers,
+            by: self.by.clone(),
+            created_ms: self.created_ms,
+            swept_ms: (swept != 0).then_some(swept),
+            edge: Count { objects: self.objects.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) },
+        }
+    }
+}
+
+/// The newest purges, bounded by the number of their rules.
+#[derive(Debug)]
+pub(crate) struct History {
+    keep: u64,
+    records: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// In order of their numbers.
+    records: VecDeque<Arc<Record>>,
+    rules: u64,
+}
+
+impl History {
+    pub(crate) fn new(keep: usize) -> Self {
+        Self { keep: keep as u64, records: Mutex::default() }
+    }
+
+    /// Appends `record`, which is newer than all before it. Drops the oldest beyond the bound; the newest always stays.
+    pub(crate) fn push(&self, record: Arc<Record>) {
+        let mut kept = self.records.lock();
+        kept.rules += record.last + 1 - record.first;
+        kept.records.push_back(record);
+        while kept.rules > self.keep && kept.records.len() > 1 {
+            if let Some(oldest) = kept.records.pop_front() {
+                kept.rules -= oldest.last + 1 - oldest.first;
+            }
+        }
+    }
+
+    /// The purge that published rule `seq`. O(log of the history).
+    pub(crate) fn of_rule(&self, seq: u64) -> Option<Arc<Record>> {
+        let kept = self.records.lock();
+        let index = kept.records.partition_point(|record| record.last < seq);
+        kept.records.get(index).filter(|record| record.first <= seq).cloned()
+    }
+
+    /// Up to `limit` purges numbered below `before`, newest first.
+    pub(crate) fn list(&self, before: Option<u64>, limit: usize) -> Vec<Arc<Record>> {
+        let kept = self.records.lock();
+        let end = before.map_or(kept.records.len(), |before| kept.records.partition_point(|r| r.last < before));
+        kept.records.range(..end).rev().take(limit).cloned().collect()
+    }
+}

@@ -1,0 +1,207 @@
+//! The live rules: one snapshot pointer that lookups read and one publisher swaps, and the gates in front of it.
+//!
+//! Invariants (numbers of `docs/design.md` section 2):
+//!
+//! - I2: `lwm` of a snapshot is at most the effective stamp of every holder; only rules up to it are dropped.
+//! - I3: a snapshot with number c holds every rule in (lwm, c]; a batch takes consecutive numbers and one swap.
+//! - Gates are raised before the snapshot that holds their rule is swapped in, and never fall: whoever sees an acknowledged purge sees its
+//!   gates. A holder whose stamp is not below its gates has been judged, whatever was retired meanwhile.
+//!
+//! Rules live in two generations: the young one takes new rules; a sweep seals it and, when done, drops the sealed one whole.
+//!
+//! Lock order: the publisher's lock is taken with no other held, or under none but a shard's (never the reverse).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
+
+use super::gates::Gates;
+use super::history::Record;
+use super::selector::{Compiled, Shape, Subject};
+use super::table::{Generation, Taps};
+use super::{Action, Layers, PurgeError, Verdict};
+use crate::sync::point;
+
+/// A numbered rule: one selector of a purge, with all the shapes it stands for.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) seq: u64,
+    pub(crate) action: Action,
+    pub(crate) layers: Layers,
+    pub(crate) record: Arc<Record>,
+    parts: Box<[Compiled]>,
+}
+
+impl Rule {
+    /// What the selector was compiled to: several shapes where it names both schemes or several hosts.
+    pub(crate) fn parts(&self) -> &[Compiled] {
+        &self.parts
+    }
+
+    pub(crate) fn matches(&self, subject: &Subject<'_>) -> bool {
+        self.parts.iter().any(|part| part.matches(subject))
+    }
+}
+
+/// All live rules up to a number, as one consistent whole.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// Number of the newest rule in it.
+    pub(crate) seq: u64,
+    /// Every rule up to this number is retired.
+    pub(crate) lwm: u64,
+    young: Arc<Generation>,
+    sealed: Option<Arc<Generation>>,
+}
+
+impl Snapshot {
+    fn generations(&self) -> impl Iterator<Item = &Arc<Generation>> {
+        std::iter::once(&self.young).chain(&self.sealed)
+    }
+
+    /// What the rules in (after, `self.seq`] say of `subject`.
+    pub(crate) fn judge(&self, subject: &Subject<'_>, after: u64) -> Verdict {
+        let mut verdict = Verdict::default();
+        if after < self.seq {
+            let taps = Taps::of(subject.key);
+            for generation in self.generations().filter(|generation| !generation.is_empty()) {
+                generation.judge(&taps, subject, after, self.seq, &mut verdict);
+            }
+        }
+        verdict
+    }
+
+    /// The rules in (after, `self.seq`] that only a response can answer.
+    pub(crate) fn late(&self, after: u64) -> impl Iterator<Item = &Arc<Rule>> {
+        self.generations().flat_map(move |generation| generation.late(after, self.seq))
+    }
+}
+
+/// A selector ready to be published.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) parts: Vec<Compiled>,
+    pub(crate) action: Action,
+    pub(crate) layers: Layers,
+}
+
+/// The rule set of a cache.
+#[derive(Debug)]
+pub(crate) struct RuleSet {
+    pub(crate) gates: Gates,
+    current: ArcSwap<Snapshot>,
+    live: AtomicU64,
+    publisher: Mutex<Publisher>,
+    max_rules: usize,
+}
+
+#[derive(Debug)]
+struct Publisher {
+    /// Rules that no sweep has taken up yet, in order.
+    pending: Vec<Arc<Rule>>,
+}
+
+/// What a sweep has to do: every rule up to `upto` that was not swept yet.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) rules: Vec<Arc<Rule>>,
+    pub(crate) upto: u64,
+}
+
+impl RuleSet {
+    pub(crate) fn new(max_rules: usize) -> Self {
+        let first = Snapshot { seq: 0, lwm: 0, young: Arc::new(Generation::new()), sealed: None };
+        Self {
+            gates: Gates::new(),
+            current: ArcSwap::from_pointee(first),
+            live: AtomicU64::new(0),
+            publisher: Mutex::new(Publisher { pending: Vec::new() }),
+            max_rules,
+        }
+    }
+
+    /// The rules in force. Never blocks.
+    pub(crate) fn load(&self) -> Guard<Arc<Snapshot>> {
+        self.current.load()
+    }
+
+    pub(crate) fn live(&self) -> u64 {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn max_rules(&self) -> usize {
+        self.max_rules
+    }
+
+    /// Publishes `batch` under consecutive numbers in one swap. `record` makes the history's record of numbers `first..=last`.
+    ///
+    /// After this returns, every lookup that starts later judges by all of them; no lookup judges by some of them only.
+    pub(crate) fn publish(
+        &self,
+        batch: Vec<Prepared>,
+        record: impl FnOnce(u64, u64) -> Arc<Record>,
+    ) -> Result<Arc<Record>, PurgeError> {
+        let mut publisher = self.publisher.lock();
+        let fine = batch.iter().any(|rule| {
+            !rule.parts.iter().all(|part| matches!(part.shape(), Shape::Host { .. } | Shape::All))
+        });
+        if fine && self.live() as usize + batch.len() > self.max_rules {
+            return Err(PurgeError::too_many_rules(self.max_rules));
+        }
+        let old = self.current.load_full();
+        let first = old.seq + 1;
+        let last = old.seq + batch.len() as u64;
+        let record = record(first, last);
+        let cells = batch.iter().map(|rule| rule.parts.len()).sum();
+        let young = old.young.grown(cells).map_or_else(|| Arc::clone(&old.young), Arc::new);
+        for (prepared, seq) in batch.into_iter().zip(first..) {
+            let Prepared { parts, action, layers } = prepared;
+            let rule =
+                Arc::new(Rule { seq, action, layers, record: Arc::clone(&record), parts: parts.into_boxed_slice() });
+            young.insert(&rule);
+            point("publish:rule");
+            self.gates.raise(&rule);
+            publisher.pending.push(rule);
+        }
+        self.live.fetch_add(last + 1 - first, Ordering::Relaxed);
+        point("publish:before-swap");
+        self.current.store(Arc::new(Snapshot { seq: last, lwm: old.lwm, young, sealed: old.sealed.clone() }));
+        Ok(record)
+    }
+
+    /// Takes up all pending rules and seals the generation they are in.
+    pub(crate) fn seal(&self) -> Pending {
+        let mut publisher = self.publisher.lock();
+        let old = self.current.load_full();
+        let rules = std::mem::take(&mut publisher.pending);
+        if !old.young.is_empty() && old.sealed.is_none() {
+            self.current.store(Arc::new(Snapshot {
+                seq: old.seq,
+                lwm: old.lwm,
+                young: Arc::new(Generation::new()),
+                sealed: Some(Arc::clone(&old.young)),
+            }));
+        }
+        Pending { rules, upto: old.seq }
+    }
+
+    /// Retires every rule up to `upto`: no holder is judged below it any more. The sealed generation is freed with its last reader.
+    pub(crate) fn retire(&self, upto: u64) {
+        let publisher = self.publisher.lock();
+        let old = self.current.load_full();
+        self.live.store(publisher.pending.len() as u64, Ordering::Relaxed);
+        self.current.store(Arc::new(Snapshot {
+            seq: old.seq,
+            lwm: upto.max(old.lwm),
+            young: Arc::clone(&old.young),
+            sealed: None,
+        }));
+    }
+
+    /// The oldest rule that no sweep has taken up.
+    pub(crate) fn oldest_pending(&self) -> Option<Arc<Rule>> {
+        self.publisher.lock().pending.first().cloned()
+    }
+}
