@@ -45,9 +45,8 @@ pub(crate) fn key(
     headers: &HeaderMap,
 ) -> Result<Key, NoKey> {
     let _ = (sites, headers);
-    Key::from_parts(scheme.as_bytes(), authority.as_bytes(), path_and_query.as_bytes()).map_err(|error| {
-        if error.is_too_long() { NoKey::TooLong } else { NoKey::Malformed(error.to_string()) }
-    })
+    Key::from_parts(scheme.as_bytes(), authority.as_bytes(), path_and_query.as_bytes())
+        .map_err(|error| if error.is_too_long() { NoKey::TooLong } else { NoKey::Malformed(error.to_string()) })
 }
 
 /// The canonical URL of a key, in parts.

@@ -254,7 +254,11 @@ fn an_origin_that_is_not_there() {
 #[test]
 fn soft_stale_is_served_while_it_is_validated_but_not_to_a_peer() {
     let origin = Origin::start(|seen, reply| {
-        reply.send(200, &[("Cache-Control", "max-age=60, stale-while-revalidate=600")], &format!("version {}", seen.number + 1));
+        reply.send(
+            200,
+            &[("Cache-Control", "max-age=60, stale-while-revalidate=600")],
+            &format!("version {}", seen.number + 1),
+        );
     });
     let oust = Oust::before(&origin);
     for from_peer in [false, true] {

@@ -69,7 +69,7 @@ impl Reply {
 
     pub fn write(&mut self, bytes: &[u8]) {
         // A proxy that went away is for the test's assertions to notice.
-        let _ = self.stream.write_all(bytes);
+        drop(self.stream.write_all(bytes));
     }
 }
 
@@ -192,10 +192,7 @@ pub struct Held {
 pub fn gate() -> (Gate, Held) {
     let (arrived, have_arrived) = mpsc::channel();
     let (release, released) = mpsc::channel();
-    (
-        Gate { arrived: Mutex::new(have_arrived), release },
-        Held { arrived, release: Mutex::new(released) },
-    )
+    (Gate { arrived: Mutex::new(have_arrived), release }, Held { arrived, release: Mutex::new(released) })
 }
 
 impl Gate {
@@ -217,7 +214,7 @@ impl Gate {
 impl Held {
     pub fn hold(&self) {
         self.arrived.send(()).unwrap();
-        let _ = self.release.lock().unwrap().recv_timeout(PATIENCE);
+        drop(self.release.lock().unwrap().recv_timeout(PATIENCE));
     }
 }
 
@@ -262,12 +259,14 @@ impl Oust {
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 kept.lock().unwrap().push_str(&format!("{line}\n"));
-                let _ = send.send(line);
+                drop(send.send(line));
             }
         });
         let (mut listen, mut admin) = (None, None);
         while listen.is_none() || admin.is_none() {
-            let Ok(line) = lines.recv_timeout(PATIENCE) else { panic!("server did not start: {}", log.lock().unwrap()) };
+            let Ok(line) = lines.recv_timeout(PATIENCE) else {
+                panic!("server did not start: {}", log.lock().unwrap())
+            };
             let addr = |what: &str| line.split_once(what).and_then(|(_, addr)| addr.trim().parse().ok());
             listen = listen.or(addr("listening addr="));
             admin = admin.or(addr("admin addr="));
@@ -326,8 +325,8 @@ impl Oust {
 
 impl Drop for Oust {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
@@ -345,15 +344,10 @@ pub fn config_file(name: &str, text: &str) -> std::path::PathBuf {
 
 /// A command to its end: exit code, stdout, stderr.
 pub fn run(args: &[&str], stdin: &[u8]) -> (i32, String, String) {
-    let mut child = command()
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command().args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A command that does not read its input may have ended already.
-    let _ = child.stdin.take().unwrap().write_all(stdin);
+    drop(child.stdin.take().unwrap().write_all(stdin));
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
@@ -414,7 +408,7 @@ pub fn raw(addr: SocketAddr, bytes: &[u8], head_only: bool) -> Response {
     let mut stream = TcpStream::connect(addr).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     // A server may refuse before it has read everything.
-    let _ = stream.write_all(bytes);
+    drop(stream.write_all(bytes));
     let mut reader = BufReader::new(stream);
     let (first, headers) = read_head(&mut reader).expect("no answer");
     let status = first.split(' ').nth(1).unwrap().parse().unwrap();
