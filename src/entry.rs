@@ -356,10 +356,10 @@ impl EntryRef {
         self.header().soft_at.load(Ordering::Relaxed)
     }
 
-    /// Judged up to `stamp` with the verdict `mark`; the mark it had. A soft mark's instant is stored before the word changes.
-    pub(crate) fn judge(&self, stamp: u64, mark: Mark, now: Tick) -> Mark {
+    /// Judged up to `stamp` with the verdict `mark` of a purge made `at` that time; the mark it had. A soft mark's instant is stored before the word changes.
+    pub(crate) fn judge(&self, stamp: u64, mark: Mark, at: Tick) -> Mark {
         if mark == Mark::Soft {
-            self.header().soft_at.fetch_min(now, Ordering::Relaxed);
+            self.header().soft_at.fetch_min(at, Ordering::Relaxed);
         }
         self.control().raise(stamp, mark)
     }

@@ -123,12 +123,16 @@ impl Engine {
     ) -> Mark {
         let subject = Subject { key: entry.key(), vary: Some(entry.vary()), tags: entry.tags() };
         let verdict = snapshot.judge(&subject, effective);
-        let mark = verdict.edge.map_or(Mark::None, |(action, _)| action.into());
-        let had = entry.judge(snapshot.seq, mark, now);
-        if let Some((_, seq)) = verdict.edge
-            && mark > had
-        {
-            self.account(seq, entry.weight());
+        let Some((action, seq)) = verdict.edge else {
+            return entry.judge(snapshot.seq, Mark::None, now);
+        };
+        let record = self.history.of_rule(seq);
+        // Soft: expired as of the purge, not as of whoever noticed.
+        let at = record.as_ref().map_or(now, |record| self.tick_of(record.created_ms));
+        let mark = action.into();
+        let had = entry.judge(snapshot.seq, mark, at);
+        if let Some(record) = record.filter(|_| mark > had) {
+            record.count(entry.weight());
         }
         had.max(mark)
     }

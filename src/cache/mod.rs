@@ -113,16 +113,10 @@ impl Engine {
         self.tick_of(self.clock.now_ms())
     }
 
-    fn tick_of(&self, ms: u64) -> Tick {
+    /// The tick of a wall-clock time.
+    pub(crate) fn tick_of(&self, ms: u64) -> Tick {
         let since = i128::from(ms) - i128::from(self.base_ms);
         (since / i128::from(1000 / TICKS)).clamp(i128::from(Tick::MIN), i128::from(Tick::MAX)) as Tick
-    }
-
-    /// Counts an object that the rule `seq` ended.
-    pub(crate) fn account(&self, seq: u64, bytes: u64) {
-        if let Some(record) = self.history.of_rule(seq) {
-            record.count(bytes);
-        }
     }
 
     /// Compiles what a purge names. Nothing has changed if it fails.

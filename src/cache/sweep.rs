@@ -160,7 +160,7 @@ impl Engine {
                 continue;
             }
             let verdict = Mark::from(rule.action);
-            let had = entry.judge(0, verdict, self.now());
+            let had = entry.judge(0, verdict, self.tick_of(rule.record.created_ms));
             if verdict > had {
                 rule.record.count(entry.weight());
             }

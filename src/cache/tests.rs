@@ -123,7 +123,7 @@ fn beside(cache: &Cache, work: impl FnOnce(&Cache) + Send + 'static) -> std::thr
         let blocked = tell.clone();
         at("sweep:blocked", move || blocked.send(()).unwrap());
         work(&cache);
-        drop(tell.send(()));
+        tell.send(()).ok();
     });
     told.recv().unwrap();
     thread

@@ -260,6 +260,11 @@ impl PurgeError {
         Self { limit: Some(("max_rules", cap as u64)), ..Self::new(PurgeErrorKind::TooManyRules, message) }
     }
 
+    /// The limit that was passed: its name and value.
+    pub fn limit(&self) -> Option<(&'static str, u64)> {
+        self.limit
+    }
+
     /// The kind of refusal.
     pub fn kind(&self) -> PurgeErrorKind {
         self.kind
