@@ -19,6 +19,7 @@ use crate::proxy::{Listeners, Proxy, bind};
 #[derive(Debug)]
 pub(crate) enum ServeError {
     Bind(&'static str, SocketAddr, io::Error),
+    /// The configuration asks for what the engine cannot be.
     Build(String),
     Runtime(io::Error),
 }
@@ -120,11 +121,12 @@ impl Running {
         });
         let listeners = Listeners::new(listeners, proxy, &config.server);
         let proxy_task = tokio::spawn(listeners.serve(proxy_stop));
+        // Before the log says so: whoever waits for its line may ask at once.
+        api.set_open();
         for addr in &listen {
             tracing::info!(%addr, "listening");
         }
         tracing::info!(addr = %admin, "admin");
-        api.set_open();
         let drain_timeout = config.server.drain_timeout;
         Ok(Self { listen, admin, api, stop_proxy, stop_admin, proxy_task, admin_task, drain_timeout })
     }

@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Origin, Site, parse_size};
+use crate::serve::ServeError;
 
 /// Exit codes: what went wrong decides, not where.
 const FAILED: u8 = 1;
@@ -98,9 +99,7 @@ pub(crate) fn run() -> ExitCode {
     // The demo talks to its user on stdout; a log between its lines is for those who ask for one.
     log_to_stderr(if matches!(cli.command, Command::Demo { .. }) { "warn" } else { "info" });
     let result = match cli.command {
-        Command::Serve(flags) => {
-            configuration(flags).and_then(|config| crate::serve::run(config).map_err(Exit::failed))
-        }
+        Command::Serve(flags) => configuration(flags).and_then(serve),
         Command::Demo { once } => crate::demo::run(once).map_err(Exit::failed),
         Command::Match(args) => return exit(args.run()),
         Command::Purge(args) => args.run(),
@@ -181,6 +180,13 @@ fn configuration(flags: Serve) -> Result<Config, Exit> {
     }
     config.check_whole().map_err(Exit::usage)?;
     Ok(config)
+}
+
+fn serve(config: Config) -> Result<(), Exit> {
+    crate::serve::run(config).map_err(|error| match error {
+        ServeError::Build(message) => Exit::usage(message),
+        other => Exit::failed(other),
+    })
 }
 
 fn check(file: &std::path::Path) -> Result<(), Exit> {

@@ -18,6 +18,10 @@ pub(super) struct Fault {
     pub(super) message: String,
 }
 
+/// What the engine needs at least, and the largest object it holds; it checks both again.
+const MIN_EDGE: u64 = 1 << 20;
+const MAX_OBJECT: u64 = 2 << 30;
+
 type Value<'i> = Spanned<DeValue<'i>>;
 
 /// Reads a configuration; what it says is meaningful only if `faults` stays empty.
@@ -168,8 +172,8 @@ impl Reader<'_> {
         let Some(table) = self.table(value, "[edge]") else { return };
         for (key, value) in table {
             match key.get_ref().as_ref() {
-                "size" => set(&mut config.edge.size, self.size(value)),
-                "max_object" => set(&mut config.edge.max_object, self.size(value)),
+                "size" => set(&mut config.edge.size, self.size(value, MIN_EDGE, u64::MAX)),
+                "max_object" => set(&mut config.edge.max_object, self.size(value, 1, MAX_OBJECT)),
                 other => self.unknown(key.span().start, other, "[edge]"),
             }
         }
@@ -181,7 +185,7 @@ impl Reader<'_> {
             match key.get_ref().as_ref() {
                 "max_rules" => set(&mut config.purge.max_rules, self.count(value, 1..=100_000_000)),
                 "max_batch" => set(&mut config.purge.max_batch, self.count(value, 1..=10_000_000)),
-                "history" => set(&mut config.purge.history, self.count(value, 0..=100_000_000)),
+                "history" => set(&mut config.purge.history, self.count(value, 1..=100_000_000)),
                 other => self.unknown(key.span().start, other, "[purge]"),
             }
         }
@@ -367,13 +371,18 @@ impl Reader<'_> {
         }
     }
 
-    fn size(&mut self, value: &Value<'_>) -> Option<u64> {
+    fn size(&mut self, value: &Value<'_>, least: u64, most: u64) -> Option<u64> {
         let size = match value.get_ref() {
             DeValue::String(text) => parse_size(text),
             DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
                 .map_err(|_| "a size is not negative and fits 64 bits".to_owned()),
             _ => return self.wrong(value, "a size: bytes, or \"256MiB\""),
         };
+        let size = size.and_then(|size| match size {
+            _ if size < least => Err(format!("the least size here is {least} bytes")),
+            _ if size > most => Err(format!("the largest size here is {most} bytes")),
+            size => Ok(size),
+        });
         match size {
             Ok(size) => Some(size),
             Err(message) => {
