@@ -7,9 +7,12 @@ use http::header::{self, HeaderName, HeaderValue};
 use oust::purge::{PurgeError, PurgeErrorKind};
 use serde_json::{Map, Value, json};
 
-/// A refusal and what a client can do with it.
+/// A refusal and what a client can do with it. Boxed, since it is the rare half of a result.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Told>);
+
+#[derive(Debug)]
+struct Told {
     status: StatusCode,
     detail: String,
     selector: Option<usize>,
@@ -20,7 +23,8 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), selector: None, position: None, limit: None, header: None }
+        let detail = detail.into();
+        Self(Box::new(Told { status, detail, selector: None, position: None, limit: None, header: None }))
     }
 
     pub(super) fn bad(detail: impl Into<String>) -> Self {
@@ -28,17 +32,17 @@ impl Problem {
     }
 
     pub(super) fn selector(mut self, index: usize) -> Self {
-        self.selector = Some(index);
+        self.0.selector = Some(index);
         self
     }
 
     pub(super) fn limit(mut self, name: &str, value: u64) -> Self {
-        self.limit = Some(json!({ "name": name, "value": value }));
+        self.0.limit = Some(json!({ "name": name, "value": value }));
         self
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
+        self.0.header = Some((name, HeaderValue::from_static(value)));
         self
     }
 }
@@ -52,8 +56,8 @@ impl From<PurgeError> for Problem {
             _ => StatusCode::BAD_REQUEST,
         };
         let mut problem = Self::new(status, error.to_string());
-        problem.selector = error.selector;
-        problem.position = error.position;
+        problem.0.selector = error.selector;
+        problem.0.position = error.position;
         if let Some((name, value)) = error.limit {
             problem = problem.limit(name, value);
         }
@@ -67,24 +71,25 @@ impl From<PurgeError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let told = *self.0;
         let mut body = Map::new();
-        body.insert("status".to_owned(), json!(self.status.as_u16()));
-        body.insert("title".to_owned(), json!(self.status.canonical_reason().unwrap_or("Error")));
-        body.insert("detail".to_owned(), json!(self.detail));
+        body.insert("status".to_owned(), json!(told.status.as_u16()));
+        body.insert("title".to_owned(), json!(told.status.canonical_reason().unwrap_or("Error")));
+        body.insert("detail".to_owned(), json!(told.detail));
         for (name, value) in [
-            ("selector", self.selector.map(|index| json!(index))),
-            ("position", self.position.map(|at| json!(at))),
-            ("limit", self.limit),
+            ("selector", told.selector.map(|index| json!(index))),
+            ("position", told.position.map(|at| json!(at))),
+            ("limit", told.limit),
         ] {
             if let Some(value) = value {
                 body.insert(name.to_owned(), value);
             }
         }
         let mut response = Response::new(Body::from(Value::Object(body).to_string()));
-        *response.status_mut() = self.status;
+        *response.status_mut() = told.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some((name, value)) = self.header {
+        if let Some((name, value)) = told.header {
             headers.insert(name, value);
         }
         response

@@ -104,8 +104,10 @@ impl Proxy {
         let answer = poll_fn(|cx| reader.poll_answer(cx)).await;
         let outcome = report.with(|told| {
             status.stored = told.stored;
-            let detail = told.refused.map(|reason| reason.to_string()).or(told.skip.map(|skip| skip.to_string()));
-            status.detail = detail.or(status.detail.take());
+            let refused = told.refused.map(|reason| reason.to_string());
+            if let Some(detail) = refused.or_else(|| told.skip.map(|skip| skip.to_string())) {
+                status.detail = Some(detail);
+            }
             told.outcome.take()
         });
         match answer {

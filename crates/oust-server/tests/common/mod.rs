@@ -3,6 +3,7 @@
 //! Nothing here sleeps to make something happen: an origin that is to be slow waits for a channel.
 
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its part of this module")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -268,8 +269,8 @@ impl Oust {
                 panic!("server did not start: {}", log.lock().unwrap())
             };
             let addr = |what: &str| line.split_once(what).and_then(|(_, addr)| addr.trim().parse().ok());
-            listen = listen.or(addr("listening addr="));
-            admin = admin.or(addr("admin addr="));
+            listen = listen.or_else(|| addr("listening addr="));
+            admin = admin.or_else(|| addr("admin addr="));
         }
         Self { child, listen: listen.unwrap(), admin: admin.unwrap(), log }
     }
