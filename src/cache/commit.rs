@@ -243,6 +243,9 @@ impl Engine {
         if base.is_some_and(|base| base.control().load().1 == Mark::Dead) {
             return Admit::Skipped(Reason::Superseded);
         }
+        if self.edge.is_full(&table) {
+            return Admit::Skipped(Reason::NoRoom);
+        }
         point("commit:judged");
         entry.control().raise(snapshot.seq, Mark::None);
         if entry.is_uncacheable() && table.of_key(key.hash(), key.text()).any(|held| !held.is_uncacheable()) {

@@ -15,6 +15,7 @@ mod tests;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use crate::purge::gates::GateIds;
 use canonical::{Scheme, Stray};
 pub use error::KeyError;
 pub(crate) use error::KeyErrorKind;
@@ -41,6 +42,7 @@ pub struct Key {
     layout: Layout,
     hash: u64,
     url_hash: u64,
+    gates: GateIds,
 }
 
 impl Key {
@@ -132,10 +134,8 @@ impl Key {
 
     pub(crate) fn from_canonical(text: Vec<u8>, layout: Layout) -> Self {
         let text = text.into_boxed_slice();
-        let key = KeyRef { text: &text, layout };
-        let url_hash = key.url_hash();
-        let hash = key.hash_under(url_hash);
-        Self { text, layout, hash, url_hash }
+        let (gates, url_hash, hash) = GateIds::of(KeyRef { text: &text, layout });
+        Self { text, layout, hash, url_hash, gates }
     }
 
     /// The key of the same URL with this variation in place of its own.
@@ -177,6 +177,12 @@ impl Key {
     #[inline]
     pub fn text(&self) -> &[u8] {
         &self.text
+    }
+
+    /// Where rules that may concern the key are counted.
+    #[inline]
+    pub(crate) fn gates(&self) -> &GateIds {
+        &self.gates
     }
 }
 
