@@ -13,8 +13,8 @@ mod tests;
 use std::fmt;
 
 pub use error::SelectorError;
-pub use selector::{MAX_SELECTOR, Matcher, Selector};
 pub(crate) use selector::{Compiled, Shape, Subject};
+pub use selector::{MAX_SELECTOR, Matcher, Selector};
 pub use tags::{MAX_TAG, Tags, TagsRef};
 
 /// What becomes of the objects a purge takes; ordered by strength.

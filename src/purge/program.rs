@@ -84,9 +84,9 @@ impl Part {
         let path = path.saturating_sub(self.literal.len());
         match &self.body {
             Body::End => rest.is_empty(),
-            Body::Single { crossing, suffix } => rest.strip_suffix(&**suffix).is_some_and(|run| {
-                *crossing || memchr::memchr(b'/', run.get(..path).unwrap_or(run)).is_none()
-            }),
+            Body::Single { crossing, suffix } => rest
+                .strip_suffix(&**suffix)
+                .is_some_and(|run| *crossing || memchr::memchr(b'/', run.get(..path).unwrap_or(run)).is_none()),
             Body::Crossing { inner, suffix } => rest.strip_suffix(&**suffix).is_some_and(|mut rest| {
                 // The leftmost place of each literal leaves the most room for the next.
                 inner.iter().all(|literal| {
