@@ -72,7 +72,6 @@ impl SelectorError {
     }
 
     /// As the error of a purge whose selector number `index` it is.
-    #[cfg_attr(not(test), expect(dead_code, reason = "used by the purge path"))]
     pub(crate) fn into_purge_error(self, index: usize) -> PurgeError {
         PurgeError {
             kind: match self.kind {

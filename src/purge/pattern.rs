@@ -34,8 +34,11 @@ impl Pieces {
     }
 }
 
-/// Cuts a text at its wildcards: the literal before the first, then each wildcard's length with the literal behind it and its position.
-fn tokens(text: &[u8], at: usize) -> (&[u8], Vec<(usize, &[u8], usize)>) {
+/// A wildcard's length, the literal behind it and that literal's position.
+type Token<'a> = (usize, &'a [u8], usize);
+
+/// Cuts a text at its wildcards: the literal before the first, then each wildcard with the literal behind it.
+fn tokens(text: &[u8], at: usize) -> (&[u8], Vec<Token<'_>>) {
     let end = memchr::memchr(b'*', text).unwrap_or(text.len());
     let (first, mut rest) = text.split_at_checked(end).unwrap_or((text, &[]));
     let mut tokens = Vec::new();

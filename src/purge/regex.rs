@@ -24,7 +24,7 @@ pub(crate) const MAX_UNLIMITED: usize = 2;
 /// Largest number in a counted quantifier.
 pub(crate) const MAX_COUNT: u32 = 59;
 /// Most positions when every counted quantifier is written out: what bounds the steps for each byte of a key.
-pub(crate) const MAX_POSITIONS: usize = 10_000;
+pub(crate) const MAX_POSITIONS: u32 = 10_000;
 /// Most memory of the compiled automaton; what is over it although within [`MAX_POSITIONS`] repeats large classes.
 pub(crate) const MAX_MEMORY: usize = 4 << 20;
 /// Memory of the lazy automaton's cache; it is grown as needed, up to this.
@@ -67,7 +67,10 @@ pub(super) fn compile(text: &[u8], sites: &Sites) -> Result<Vec<Shape>, Selector
         let start = base.len();
         literal_prefix(&parsed.hir, &mut base);
         let dir = directory(&base, start);
-        shapes.push(Shape::Residual { dir, program: Program::regex(target, base, start, build(&parsed.hir)?) });
+        shapes.push(Shape::Residual {
+            dir,
+            program: Program::regex(target, base, start, parsed.positions, build(&parsed.hir)?),
+        });
     }
     Ok(shapes)
 }
@@ -112,6 +115,7 @@ fn build(hir: &Hir) -> Result<meta::Regex, SelectorError> {
 /// A regex within the limits.
 struct Parsed {
     hir: Hir,
+    positions: u32,
     /// Position of a literal `?`.
     query: Option<usize>,
 }
@@ -130,15 +134,17 @@ fn parse(pattern: &str, at: usize, target: Target) -> Result<Parsed, SelectorErr
             },
         )?;
     let mut limits = Limits { at, target, unlimited: 0, ignores_case: false, query: None };
-    if limits.walk(&tree)? > u64::try_from(MAX_POSITIONS).unwrap_or(u64::MAX) {
-        return Err(SelectorError::over_budget("regex positions", MAX_POSITIONS));
-    }
+    let positions = limits.walk(&tree)?;
+    let Some(positions) = u32::try_from(positions).ok().filter(|&own| own <= MAX_POSITIONS) else {
+        let limit = usize::try_from(MAX_POSITIONS).unwrap_or(usize::MAX);
+        return Err(SelectorError::over_budget("regex positions", limit));
+    };
     let hir =
         TranslatorBuilder::new().unicode(false).utf8(false).build().translate(pattern, &tree).map_err(|error| {
             SelectorError::malformed(format!("not a regex of the supported subset: {}", error.kind()))
                 .at(position(error.span()))
         })?;
-    Ok(Parsed { hir, query: limits.query })
+    Ok(Parsed { hir, positions, query: limits.query })
 }
 
 /// Counts a tree and looks for literals no key can match. Recursion is bounded by [`MAX_NESTING`] and the length of the text.
@@ -251,7 +257,8 @@ impl Limits {
             return Err(self.never("this byte is percent-encoded in every key and can never match", &literal.span));
         }
         if byte == b'?' {
-            self.query.get_or_insert(self.position(&literal.span));
+            let position = self.position(&literal.span);
+            self.query.get_or_insert(position);
         }
         Ok(())
     }

@@ -50,7 +50,15 @@ fn exact_selectors() {
         (
             url("HTTP://H/%7ea"),
             &["http://h/~a", "http://h/~a@@device=mobile"],
-            &["http://h/~a?", "http://h/~ab", "http://h/~a/", "http://h/~a.bak", "http://h/~A", "https://h/~a", "http://g/~a"],
+            &[
+                "http://h/~a?",
+                "http://h/~ab",
+                "http://h/~a/",
+                "http://h/~a.bak",
+                "http://h/~A",
+                "https://h/~a",
+                "http://g/~a",
+            ],
         ),
         (url("any://h/a*b"), &["http://h/a*b", "https://h/a*b"], &["http://h/axb"]),
         (url("http://h/p@@m"), &["http://h/p%40%40m"], &["http://h/p@@m", "http://h/p"]),
@@ -76,10 +84,8 @@ fn one_variant() {
     response.insert("vary", "accept-encoding".parse().unwrap());
     let gzip = Vary::new(&response, &request).unwrap();
     let plain = Vary::new(&response, &http::HeaderMap::new()).unwrap();
-    let selector = Selector::Variant {
-        key: "http://h/p@@m".into(),
-        headers: vec![("Accept-Encoding".into(), "gzip".into())],
-    };
+    let selector =
+        Selector::Variant { key: "http://h/p@@m".into(), headers: vec![("Accept-Encoding".into(), "gzip".into())] };
     let matcher = matcher(&selector);
     let key = Key::parse(b"http://h/p@@m").unwrap();
     assert!(matcher.matches_object(key.as_ref(), gzip.as_ref(), TagsRef::default()));
@@ -96,7 +102,15 @@ fn directories_prefixes_and_extensions() {
         (
             pattern("http://h/d/*"),
             &["http://h/d/", "http://h/d/a", "http://h/d/a?q=/x", "http://h/d/?/", "http://h/d/a@@v/w"],
-            &["http://h/d", "http://h/d/e/", "http://h/d/e/f", "http://h/dd/", "http://h/D/", "https://h/d/a", "http://h:81/d/a"],
+            &[
+                "http://h/d",
+                "http://h/d/e/",
+                "http://h/d/e/f",
+                "http://h/dd/",
+                "http://h/D/",
+                "https://h/d/a",
+                "http://h:81/d/a",
+            ],
         ),
         (
             pattern("http://h/d/**"),
@@ -104,7 +118,6 @@ fn directories_prefixes_and_extensions() {
             &["http://h/d", "http://h/d?/", "http://h/db/a"],
         ),
         (pattern("http://h/d/***"), &["http://h/d/a/b"], &["http://h/d"]),
-        (pattern("http://h*"), &[], &[]),
         (
             pattern("http://h/d/a*"),
             &["http://h/d/a", "http://h/d/ab", "http://h/d/ab?x=/"],
@@ -114,15 +127,18 @@ fn directories_prefixes_and_extensions() {
         (
             pattern("http://h/d/*.jpg"),
             &["http://h/d/a.jpg", "http://h/d/.jpg", "http://h/d/a.jpg?v=2", "http://h/d/a.b.jpg@@v"],
-            &["http://h/d/a.jpg.bak", "http://h/d/a.JPG", "http://h/d/ajpg", "http://h/d/e/a.jpg", "http://h/d/a?x.jpg"],
+            &[
+                "http://h/d/a.jpg.bak",
+                "http://h/d/a.JPG",
+                "http://h/d/ajpg",
+                "http://h/d/e/a.jpg",
+                "http://h/d/a?x.jpg",
+            ],
         ),
         (pattern("http://h/d/**.jpg"), &["http://h/d/e/f.jpg"], &["http://h/d/e/f.jpg/"]),
         (pattern("http://h/*.tar.gz"), &["http://h/a.tar.gz?x"], &["http://h/a.gz", "http://h/d/a.tar.gz"]),
         (pattern("http://h/*.jp/g"), &["http://h/a.jp/g"], &["http://h/a/b.jp/g"]),
-    ]
-    .into_iter()
-    .filter(|(selector, ..)| *selector != pattern("http://h*"))
-    .collect::<Vec<_>>());
+    ]);
 }
 
 #[test]
@@ -135,13 +151,21 @@ fn wildcards_between_literals() {
         ),
         (pattern("http://h/aba*aba"), &["http://h/abaaba"], &["http://h/aba", "http://h/ababa"]),
         (pattern("http://h/a**b"), &["http://h/ab", "http://h/ax/yb"], &["http://h/a?b", "http://h/x/ab"]),
-        (pattern("http://h/d/a*/b"), &["http://h/d/ax/b", "http://h/d/ax/b?q"], &["http://h/d/ax?q=/b", "http://h/d/a/x/b"]),
+        (
+            pattern("http://h/d/a*/b"),
+            &["http://h/d/ax/b", "http://h/d/ax/b?q"],
+            &["http://h/d/ax?q=/b", "http://h/d/a/x/b"],
+        ),
         (
             pattern("http://h/*/x/**.js"),
             &["http://h/a/x/b/c.js", "http://h//x/.js"],
             &["http://h/a/b/x/c.js", "http://h/a/x/c.jsx", "http://h/a/x"],
         ),
-        (pattern("http://h/**a**b**"), &["http://h/ab", "http://h/x/a/b/", "http://h/xaxb?"], &["http://h/ba", "http://h/a?b"]),
+        (
+            pattern("http://h/**a**b**"),
+            &["http://h/ab", "http://h/x/a/b/", "http://h/xaxb?"],
+            &["http://h/ba", "http://h/a?b"],
+        ),
         (pattern("http://h/*a*a*"), &["http://h/aa", "http://h/baba"], &["http://h/a", "http://h/a/a"]),
         (pattern("http://h/.*"), &["http://h/.htaccess"], &["http://h/a"]),
         (pattern("http://h/a@*"), &["http://h/a@b"], &["http://h/ab"]),
@@ -151,7 +175,11 @@ fn wildcards_between_literals() {
 #[test]
 fn queries_and_variations() {
     table(&[
-        (pattern("http://h/a?b*"), &["http://h/a?b", "http://h/a?b/c/d", "http://h/a?b@@v"], &["http://h/a", "http://h/a?c"]),
+        (
+            pattern("http://h/a?b*"),
+            &["http://h/a?b", "http://h/a?b/c/d", "http://h/a?b@@v"],
+            &["http://h/a", "http://h/a?c"],
+        ),
         (
             pattern("http://h/d/*?q"),
             &["http://h/d/x?q", "http://h/d/x?y/z?q"],
@@ -173,7 +201,11 @@ fn queries_and_variations() {
 #[test]
 fn globs_cross_everything() {
     table(&[
-        (glob("http://h/d/*"), &["http://h/d/", "http://h/d/e/f?g", "http://h/d/a@@v"], &["http://h/d", "http://h/d?/"]),
+        (
+            glob("http://h/d/*"),
+            &["http://h/d/", "http://h/d/e/f?g", "http://h/d/a@@v"],
+            &["http://h/d", "http://h/d?/"],
+        ),
         (glob("http://h/*.jpg"), &["http://h/a/b.jpg", "http://h/a?b.jpg"], &["http://h/a.jpg?v=2"]),
         (glob("http://h/*a*b"), &["http://h/x/a?b"], &["http://h/x/b?a"]),
         (glob("http://h/a"), &["http://h/a", "http://h/a@@v"], &["http://h/a?"]),
@@ -191,13 +223,9 @@ fn literals_of_patterns_are_canonical() {
         (pattern("http://h/%2f*"), &["http://h/%2Fa"], &["http://h//a"]),
         (pattern("http://h/[*]"), &["http://h/%5Bx%5D"], &[]),
         (pattern("http://b\u{fc}cher.example/*"), &["http://xn--bcher-kva.example/a"], &[]),
-        (pattern("http://h/a/*/b/../c?x/../y"), &[], &[]),
         (pattern("http://h/a#f"), &["http://h/a"], &[]),
         (pattern("http://h?*"), &["http://h/?x"], &["http://h/"]),
-    ]
-    .into_iter()
-    .filter(|(_, taken, _)| !taken.is_empty())
-    .collect::<Vec<_>>());
+    ]);
     assert!(takes(&matcher(&pattern("http://h/a*?x/../y")), "http://h/ab?x/../y"));
 }
 
@@ -208,7 +236,6 @@ fn refused_patterns_name_the_byte() {
         ("ftp://h/*", 0),
         ("http://h*/", 8),
         ("http://*.h/", 7),
-        ("http://h", usize::MAX),
         ("http://h/%*", 10),
         ("http://h/a%4*1", 12),
         ("http://h/*%4*", 12),
@@ -228,10 +255,6 @@ fn refused_patterns_name_the_byte() {
         ("http://u@h/*", 8),
         ("http://h:x/*", 9),
     ] {
-        if position == usize::MAX {
-            assert!(Matcher::new(&pattern(text), &Sites::default()).is_ok());
-            continue;
-        }
         for selector in [pattern(text), glob(text)] {
             let error = refused(&selector);
             assert!(error.is_malformed(), "{text}: {error}");
@@ -243,15 +266,20 @@ fn refused_patterns_name_the_byte() {
     let mixed = format!("http://h/*{}**", "a".repeat(2049));
     let error = refused(&pattern(&mixed));
     assert!(error.is_over_budget() && error.limit() == Some(("literal bytes between mixed wildcards", 2048)));
-    assert!(takes(&matcher(&pattern(&mixed.replacen('a', "", 1))), &format!("http://h/b/{}/c", "a".repeat(2048))) == false);
-    assert!(takes(&matcher(&pattern(&mixed.replacen('a', "", 1))), &format!("http://h/b{}/c", "a".repeat(2048))));
+    let fits = matcher(&pattern(&mixed.replacen('a', "", 1)));
+    assert!(!takes(&fits, &format!("http://h/b/{}/c", "a".repeat(2048))));
+    assert!(takes(&fits, &format!("http://h/b{}/c", "a".repeat(2048))));
 }
 
 #[test]
 fn shapes() {
     let shape = |selector: Selector| selector.compile(&Sites::default()).unwrap().remove(0).shape;
-    assert!(matches!(shape(pattern("http://h/d/**")), Shape::Directory { dir, recursive: true } if &*dir == b"http://h/d/"));
-    assert!(matches!(shape(pattern("http://h/*")), Shape::Directory { dir, recursive: false } if &*dir == b"http://h/"));
+    assert!(
+        matches!(shape(pattern("http://h/d/**")), Shape::Directory { dir, recursive: true } if &*dir == b"http://h/d/")
+    );
+    assert!(
+        matches!(shape(pattern("http://h/*")), Shape::Directory { dir, recursive: false } if &*dir == b"http://h/")
+    );
     assert!(matches!(shape(glob("http://h/d/*")), Shape::Directory { recursive: true, .. }));
     assert!(matches!(shape(regex("http://h/")), Shape::Directory { recursive: true, .. }));
     assert!(matches!(
@@ -282,13 +310,21 @@ fn regexes() {
         (
             regex("https://test.domain.com/my.*\\.(jpg|png)\\?q="),
             &["https://test.domain.com/my/a.jpg?q=1", "https://test.domain.com/my.png?q=@@v"],
-            &["https://testxdomain.com/my/a.jpg?q=1", "http://test.domain.com/my.jpg?q=", "https://test.domain.com/x/my.jpg?q="],
+            &[
+                "https://testxdomain.com/my/a.jpg?q=1",
+                "http://test.domain.com/my.jpg?q=",
+                "https://test.domain.com/x/my.jpg?q=",
+            ],
         ),
         (regex("any://h/a|b"), &["http://h/a", "https://h/bc"], &["http://h/xb", "http://g/b"]),
         (regex("http://h/a$"), &["http://h/a", "http://h/a@@v"], &["http://h/ab"]),
         (regex("http://h/a(@@m)?$"), &["http://h/a", "http://h/a@@m"], &["http://h/a@@n"]),
         (regex("http://h/^a"), &[], &["http://h/a"]),
-        (regex("http://h/[ab]*a[ab]{59}"), &[&format!("http://h/{}", "ab".repeat(40))], &[&format!("http://h/{}", "ab".repeat(29))]),
+        (
+            regex("http://h/[ab]*a[ab]{59}"),
+            &[&format!("http://h/{}", "ab".repeat(40))],
+            &[&format!("http://h/{}", "ab".repeat(29))],
+        ),
         (regex("http://h/(?i)A%2f"), &["http://h/a%2F", "http://h/A%2F"], &[]),
         (regex("http://h:8080/\\*[*+]\\+x"), &["http://h:8080/*++x"], &["http://h/*++x"]),
         (regex("http://h/%2F%C3"), &["http://h/%2F%c3%a9"], &[]),
@@ -328,7 +364,7 @@ fn limits_of_regexes() {
     for (text, position) in [
         ("%2f", 9),
         ("a%zz", 10),
-        ("a%2g*", 10),
+        ("a%2g+", 10),
         ("%41", 9),
         ("a b", 10),
         ("a\\[", 10),
@@ -464,4 +500,15 @@ fn patterns_agree_with_their_definition() {
         hits += usize::from(expected);
     }
     assert!(hits > 500, "the generator makes matches: {hits}");
+}
+
+#[test]
+fn positions_tell_what_a_regex_costs() {
+    for (text, positions) in
+        [("[ab]*a[ab]{59}", Some(61)), ("(a|bc){3}d", Some(10)), ("((a{1,59}){1,59}){1,2}", Some(6962))]
+    {
+        let compiled = regex(&format!("http://h/{text}")).compile(&Sites::default()).unwrap();
+        let Some(Compiled { shape: Shape::Residual { program, .. } }) = compiled.first() else { panic!("{text}") };
+        assert_eq!(program.regex_positions(), positions, "{text}");
+    }
 }
