@@ -123,8 +123,7 @@ impl Fronts {
         if let Some(at) = locals.iter().position(|local| local.cache == self.id) {
             locals.swap(0, at);
         } else {
-            let local =
-                Arc::new(Local { cache: self.id, table: Mutex::new(Front::new()), counts: Counts::default() });
+            let local = Arc::new(Local { cache: self.id, table: Mutex::new(Front::new()), counts: Counts::default() });
             self.locals.lock().push(Arc::clone(&local));
             locals.insert(0, local);
         }

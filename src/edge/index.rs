@@ -169,7 +169,10 @@ impl Index {
                 }
                 for (position, &child) in node.children.iter().enumerate() {
                     let child = &stripe.nodes[child as usize];
-                    if child.parent as usize != id || child.position as usize != position || parent_len(&child.dir) != node.dir.len() {
+                    if child.parent as usize != id
+                        || child.position as usize != position
+                        || parent_len(&child.dir) != node.dir.len()
+                    {
                         return Err(format!("child {:?} does not know its place", String::from_utf8_lossy(&child.dir)));
                     }
                 }
@@ -411,7 +414,11 @@ impl Walk<'_> {
                     if matches!(self.scope, Scope::Tag(_)) {
                         // The handle may be another object's by now; whoever asked judges what it finds there.
                         out.extend(stripe.objects.get(next as usize).map(|object| object.place));
-                    } else if stripe.nodes.get(next as usize).is_some_and(|root| !root.dir.is_empty() && host(&root.dir)) {
+                    } else if stripe
+                        .nodes
+                        .get(next as usize)
+                        .is_some_and(|root| !root.dir.is_empty() && host(&root.dir))
+                    {
                         self.stack.push(Visit::all(next));
                     }
                 } else {

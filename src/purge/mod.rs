@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 pub use error::SelectorError;
 pub(crate) use rules::{Rule, Snapshot};
-pub use selector::{MAX_SELECTOR, Matcher, Selector};
 pub(crate) use selector::{Compiled, Shape, Subject};
+pub use selector::{MAX_SELECTOR, Matcher, Selector};
 pub use tags::{MAX_TAG, Tags, TagsRef};
 pub(crate) use verdict::Verdict;
 
@@ -196,7 +196,9 @@ impl PurgeError {
     }
 
     pub(crate) fn too_many_rules(cap: usize) -> Self {
-        let message = format!("the cap of {cap} live rules is reached; retry when older purges are swept, or purge a host or everything");
+        let message = format!(
+            "the cap of {cap} live rules is reached; retry when older purges are swept, or purge a host or everything"
+        );
         Self { limit: Some(("max_rules", cap as u64)), ..Self::new(PurgeErrorKind::TooManyRules, message) }
     }
 

@@ -144,9 +144,9 @@ impl RuleSet {
         record: impl FnOnce(u64, u64) -> Arc<Record>,
     ) -> Result<Arc<Record>, PurgeError> {
         let mut publisher = self.publisher.lock();
-        let fine = batch.iter().any(|rule| {
-            !rule.parts.iter().all(|part| matches!(part.shape(), Shape::Host { .. } | Shape::All))
-        });
+        let fine = batch
+            .iter()
+            .any(|rule| !rule.parts.iter().all(|part| matches!(part.shape(), Shape::Host { .. } | Shape::All)));
         if fine && self.live() as usize + batch.len() > self.max_rules {
             return Err(PurgeError::too_many_rules(self.max_rules));
         }

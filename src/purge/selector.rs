@@ -213,7 +213,9 @@ fn same(a: &Shape, b: &Shape) -> bool {
         (Shape::Directory { dir: a, .. }, Shape::Directory { dir: b, .. })
         | (Shape::Extension { dir: a, .. }, Shape::Extension { dir: b, .. })
         | (Shape::Residual { dir: a, .. }, Shape::Residual { dir: b, .. }) => a == b,
-        (Shape::Host { name: a, port: p, below: x }, Shape::Host { name: b, port: q, below: y }) => (a, p, x) == (b, q, y),
+        (Shape::Host { name: a, port: p, below: x }, Shape::Host { name: b, port: q, below: y }) => {
+            (a, p, x) == (b, q, y)
+        }
         _ => false,
     }
 }
