@@ -146,6 +146,13 @@ impl Rig {
                 assert!(self.model.joinable(resource), "joined a fetch that a purge has overtaken, or none");
                 self.wait(reader, Some(self.model.seq()), VARIANTS[variant]);
             }
+            // Somebody else's fetch was stored since the lookup: as good as a lookup now.
+            Fetch::Found(hit) => {
+                let saw = Outcome::Hit(version(&hit));
+                if let Err(why) = self.model.looked_up(resource, VARIANTS[variant], saw) {
+                    panic!("found instead of fetched: {why}");
+                }
+            }
             other => panic!("unknown fetch {other:?}"),
         }
     }
