@@ -2,9 +2,10 @@
 
 use http::HeaderMap;
 use oust::Key;
-use oust::site::Sites;
+use oust::purge::{Matcher, Selector};
+use oust::site::{self, Environment, KeyPolicy, Sites};
 
-use crate::config::Site;
+use crate::config::{QueryRule, Site};
 
 /// What a key asks an origin for.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +33,33 @@ pub(crate) enum NoKey {
 
 /// The engine's sites for those of the configuration, or which one is wrong, and how.
 pub(crate) fn sites(sites: &[Site]) -> Result<Sites, (Option<usize>, String)> {
-    let _ = sites;
-    Ok(Sites::default())
+    let engine: Vec<site::Site> = sites.iter().map(engine_site).collect();
+    Sites::new(engine.iter().cloned()).map_err(|error| {
+        // It stops at the first site that is wrong: the shortest list with an error ends with that one.
+        let at = (0..engine.len()).find(|&at| Sites::new(engine.iter().take(at + 1).cloned()).is_err());
+        (at, error.to_string())
+    })
+}
+
+fn engine_site(site: &Site) -> site::Site {
+    let rules = &site.key;
+    let query = match &rules.query {
+        QueryRule::Keep => site::Query::Keep,
+        QueryRule::Sort => site::Query::Sort,
+        QueryRule::Drop => site::Query::Drop,
+        QueryRule::Allow(names) => site::Query::Allow(names.clone()),
+        QueryRule::Deny(names) => site::Query::Deny(names.clone()),
+    };
+    let policy = KeyPolicy::new()
+        .query(query)
+        .cookies(rules.cookies.iter().cloned())
+        .headers(rules.headers.iter().cloned())
+        .device(rules.device);
+    site::Site::new(site.hosts.iter().cloned())
+        .aliases(site.aliases.iter().cloned())
+        .environment(if site.staging { Environment::Staging } else { Environment::Production })
+        .merge_schemes(site.merge_schemes)
+        .policy(policy)
 }
 
 /// The key of a request.
@@ -44,9 +70,12 @@ pub(crate) fn key(
     path_and_query: &str,
     headers: &HeaderMap,
 ) -> Result<Key, NoKey> {
-    let _ = (sites, headers);
-    Key::from_parts(scheme.as_bytes(), authority.as_bytes(), path_and_query.as_bytes())
-        .map_err(|error| if error.is_too_long() { NoKey::TooLong } else { NoKey::Malformed(error.to_string()) })
+    let key = sites.key(scheme.as_bytes(), authority.as_bytes(), path_and_query.as_bytes(), headers);
+    key.map_err(|error| match error.malformed() {
+        None => NoKey::UnknownHost,
+        Some(error) if error.is_too_long() => NoKey::TooLong,
+        Some(error) => NoKey::Malformed(error.to_string()),
+    })
 }
 
 /// The canonical URL of a key, in parts.
@@ -71,18 +100,22 @@ fn text(bytes: &[u8]) -> &str {
 
 /// Selectors to try keys against, outside any cache.
 #[derive(Debug, Default)]
-pub(crate) struct Patterns {}
+pub(crate) struct Patterns {
+    matchers: Vec<Matcher>,
+}
 
 impl Patterns {
     /// One more; an error says what is wrong and at which byte.
-    pub(crate) fn add(&mut self, selector: &oust::purge::Selector) -> Result<(), (String, Option<usize>)> {
-        let _ = selector;
-        todo!()
+    pub(crate) fn add(&mut self, selector: &Selector) -> Result<(), (String, Option<usize>)> {
+        let matcher =
+            Matcher::new(selector, &Sites::default()).map_err(|error| (error.to_string(), error.position()))?;
+        self.matchers.push(matcher);
+        Ok(())
     }
 
     /// Whether any takes the key. What is no key is taken by none.
     pub(crate) fn matches(&self, key: &[u8]) -> bool {
-        let _ = key;
-        todo!()
+        let Ok(key) = Key::parse(key) else { return false };
+        self.matchers.iter().any(|matcher| matcher.matches(key.as_ref()))
     }
 }

@@ -120,7 +120,7 @@ fn matching_streams_keys() {
     let lines: Vec<&str> = err.lines().collect();
     let mark = lines.iter().position(|line| line.trim() == "^").expect("position is marked");
     let column = lines[mark].find('^').unwrap();
-    assert_eq!(&lines[mark - 1][column..=column], "%", "{err}");
+    assert_eq!(&lines[mark - 1][column..=column], "*", "{err}");
 }
 
 #[test]

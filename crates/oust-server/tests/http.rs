@@ -58,7 +58,7 @@ fn bad_requests_are_refused_and_not_forwarded() {
         (400, "GET / HTTP/1.1\r\n\r\n"),
         (400, "GET / HTTP/1.1\r\nHost: h.test\r\nHost: h.test\r\n\r\n"),
         (400, "GET / HTTP/1.1\r\nHost: u@h.test\r\n\r\n"),
-        (400, "POST / HTTP/1.1\r\nHost: h.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        (400, "GET /\\x HTTP/1.1\r\nHost: h te st\r\n\r\n"),
         (421, "GET https://h.test/ HTTP/1.1\r\nHost: h.test\r\n\r\n"),
     ];
     for (status, text) in refused {
@@ -67,6 +67,28 @@ fn bad_requests_are_refused_and_not_forwarded() {
         assert!(answer.cache_status().starts_with("oust"), "{text}");
     }
     assert_eq!(origin.count(), 0);
+}
+
+#[test]
+fn a_request_has_one_length() {
+    let origin = Origin::start(|seen, reply| {
+        reply.send(200, &[], &String::from_utf8_lossy(&seen.body));
+    });
+    let oust = Oust::before(&origin);
+    // Where both are given the chunks count (RFC 9112 6.3), and the origin is told of nothing else.
+    for fields in ["Content-Length: 3\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 3"]
+    {
+        let text = format!("POST / HTTP/1.1\r\nHost: h.test\r\n{fields}\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        assert_eq!(raw(oust.listen, text.as_bytes(), false).text(), "hello");
+    }
+    for seen in origin.seen() {
+        assert_eq!((seen.header("content-length"), seen.header("transfer-encoding")), (None, Some("chunked")));
+    }
+    for fields in ["Content-Length: 3\r\nContent-Length: 4", "Content-Length: +3", "Transfer-Encoding: gzip"] {
+        let text = format!("POST / HTTP/1.1\r\nHost: h.test\r\n{fields}\r\n\r\nhell");
+        assert_eq!(raw(oust.listen, text.as_bytes(), false).status, 400, "{fields}");
+    }
+    assert_eq!(origin.count(), 2);
 }
 
 #[test]

@@ -130,7 +130,7 @@ impl Demo {
         for (round, want_hit) in [("first request", false), ("second request", true)] {
             let got = self.get(page).await?;
             let ok = self.check(got.is_hit() == want_hit);
-            self.say(&format!("  {round:<18} {:>9}  {:<46} {ok}", micros(got.took), got.cache_status))?;
+            self.say(&format!("  {round:<18} {:>9}  {:<63} {ok}", micros(got.took), got.cache_status))?;
         }
 
         self.say("\nEach purge below comes between warm objects. What it takes is fetched anew at the next request,")?;
@@ -177,7 +177,7 @@ impl Demo {
             self.purge(&json!({ "url": "http://shop.example/action" }), action).await?;
             let got = self.get(page).await?;
             let ok = self.check(wanted.iter().all(|part| got.cache_status.contains(part)));
-            self.say(&format!("  {action:<18} {:>9}  {:<46} {ok}", micros(got.took), got.cache_status))?;
+            self.say(&format!("  {action:<18} {:>9}  {:<63} {ok}", micros(got.took), got.cache_status))?;
         }
         Ok(())
     }
@@ -193,11 +193,11 @@ impl Demo {
         origin.release();
         let first = waiting.await.map_err(broken)??;
         let ok = self.check(first.body.ends_with("version 1\n"));
-        self.say(&format!("  who had asked before gets:  {:<46} {ok}", first.body.trim_end()))?;
+        self.say(&format!("  who had asked before gets:  {:<51} {ok}", first.body.trim_end()))?;
         origin.release();
         let next = self.get(page).await?;
         let ok = self.check(next.body.ends_with("version 2\n"));
-        self.say(&format!("  who asks now gets:          {:<46} {ok}", next.body.trim_end()))
+        self.say(&format!("  who asks now gets:          {:<51} {ok}", next.body.trim_end()))
     }
 
     fn invite(&mut self) -> Result<(), DemoError> {

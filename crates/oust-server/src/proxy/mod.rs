@@ -85,10 +85,6 @@ impl Proxy {
             return Err(Refusal::Method);
         }
         let mut headers = parts.headers;
-        // Two lengths are two messages to whoever reads the other one (RFC 9112 6.3).
-        if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
-            return Err(Refusal::Bad("both Content-Length and Transfer-Encoding"));
-        }
         let authority = authority(&parts.uri, &headers)?;
         let trusted = self.server.trusted_proxies.iter().any(|network| network.contains(&peer));
         let scheme = if trusted { stated_scheme(&headers) } else { None }.unwrap_or("http");
