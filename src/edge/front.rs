@@ -71,9 +71,12 @@ impl Counts {
     }
 }
 
+/// The hash of a key with a lease of its entry.
+type Leased = Option<(u64, Arc<EntryRef>)>;
+
 #[derive(Debug)]
 struct Front {
-    slots: Box<[Option<(u64, Arc<EntryRef>)>]>,
+    slots: Box<[Leased]>,
     tick: u32,
     probes: u32,
     hits: u32,

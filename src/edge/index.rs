@@ -376,7 +376,7 @@ impl Walk<'_> {
     /// Appends the next places to `out`; whether there may be more. For [`Scope::Hosts`], `host` is asked with each host's root
     /// (`scheme://host[:port]/`). The stripe's lock is held for one chunk only.
     pub(crate) fn next_chunk(&mut self, out: &mut Vec<Place>, mut host: impl FnMut(&[u8]) -> bool) -> bool {
-        while self.stripe < self.last {
+        if self.stripe < self.last {
             let stripe = self.index.stripes[self.stripe].lock();
             if !self.started {
                 self.started = true;

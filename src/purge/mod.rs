@@ -202,6 +202,12 @@ impl PurgeError {
         Self { limit: Some(("max_rules", cap as u64)), ..Self::new(PurgeErrorKind::TooManyRules, message) }
     }
 
+    pub(crate) fn over_positions(most: u64) -> Self {
+        let message =
+            format!("the live regexes would have more than {most} positions; retry when older purges are swept");
+        Self { limit: Some(("regex_positions", most)), ..Self::new(PurgeErrorKind::OverBudget, message) }
+    }
+
     /// The limit that was passed: its name and value.
     pub fn limit(&self) -> Option<(&'static str, u64)> {
         self.limit

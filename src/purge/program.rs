@@ -114,13 +114,19 @@ impl Program {
     }
 
     /// What every key it matches begins with, from the scheme on.
+    #[cfg(test)]
     pub(crate) fn literal_prefix(&self) -> &[u8] {
         &self.text.literal
     }
 
-    /// What of a key it looks at: keys that agree in it are all matched or none.
-    pub(crate) fn target(&self) -> Target {
-        if self.variation.is_some() { Target::Key } else { self.target }
+    /// Whether all it takes is in the directory its literal beginning names: nothing below needs to be asked.
+    pub(crate) fn stays_in_directory(&self) -> bool {
+        match &self.text.body {
+            Body::Single { crossing: false, suffix } => {
+                self.target == Target::Path && memchr::memchr(b'/', suffix).is_none()
+            }
+            _ => false,
+        }
     }
 
     /// Positions of a regex when written out; `None` for a pattern.
