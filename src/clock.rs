@@ -2,7 +2,9 @@
 //!
 //! Purge order never depends on a clock (G9); a clock only decides freshness.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// Source of wall-clock time for freshness decisions.
 ///
@@ -12,15 +14,16 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     fn now_ms(&self) -> u64;
 }
 
-/// The operating system's clock.
+/// The operating system's clock, in the coarse form that costs a few nanoseconds: it may be some milliseconds behind, which is nothing to
+/// freshness in seconds.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        let now = clock_gettime(ClockId::RealtimeCoarse);
+        let ms = now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000);
+        u64::try_from(ms).unwrap_or(0)
     }
 }
 

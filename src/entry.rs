@@ -199,9 +199,12 @@ impl Parts<'_> {
         let inline = self.key.text().len() + self.vary.as_bytes().len() + self.tags.as_bytes().len() + self.head.len();
         let (inline, chunks) = match &self.body {
             Body::Inline(bytes) => (inline + bytes.len(), 0),
-            Body::Chunks(chunks) => {
-                (inline, chunks.iter().map(chunk_weight).sum::<u64>() + allocated(chunks.capacity() * size_of::<Bytes>()) + allocated(size_of::<Vec<Bytes>>()))
-            }
+            Body::Chunks(chunks) => (
+                inline,
+                chunks.iter().map(chunk_weight).sum::<u64>()
+                    + allocated(chunks.capacity() * size_of::<Bytes>())
+                    + allocated(size_of::<Vec<Bytes>>()),
+            ),
         };
         allocated(size_of::<Header>() + 2 * size_of::<usize>() + inline) + chunks
     }
@@ -303,7 +306,7 @@ impl EntryRef {
     #[inline]
     pub(crate) fn tags(&self) -> TagsRef<'_> {
         let [_, vary_end, tags_end, _] = self.cuts();
-        TagsRef::from_encoded(&self.0.slice[vary_end..tags_end])
+        TagsRef::from_stored(&self.0.slice[vary_end..tags_end])
     }
 
     #[inline]
@@ -356,10 +359,10 @@ impl EntryRef {
         self.header().soft_at.load(Ordering::Relaxed)
     }
 
-    /// Judged up to `stamp` with the verdict `mark`; the mark it had. A soft mark's instant is stored before the word changes.
-    pub(crate) fn judge(&self, stamp: u64, mark: Mark, now: Tick) -> Mark {
+    /// Judged up to `stamp` with the verdict `mark` of a purge made `at` that time; the mark it had. A soft mark's instant is stored before the word changes.
+    pub(crate) fn judge(&self, stamp: u64, mark: Mark, at: Tick) -> Mark {
         if mark == Mark::Soft {
-            self.header().soft_at.fetch_min(now, Ordering::Relaxed);
+            self.header().soft_at.fetch_min(at, Ordering::Relaxed);
         }
         self.control().raise(stamp, mark)
     }

@@ -109,7 +109,7 @@ impl Fill {
                     !snapshot.judge(&subject, stamp).takes_fill()
                 }
                 None => {
-                    let subject = Subject { key: self.key.as_ref(), vary: None, tags: TagsRef::EMPTY };
+                    let subject = Subject { key: self.key.as_ref(), vary: None, tags: TagsRef::default() };
                     state.late.extend(snapshot.late(stamp).cloned());
                     !snapshot.judge(&subject, stamp).takes_fill() && state.late.len() <= MAX_LATE
                 }
@@ -309,9 +309,7 @@ impl State {
             return;
         }
         let slowest = self.readers.iter().flatten().map(|at| at.chunk).min().unwrap_or(u64::MAX);
-        while self.first < slowest
-            && self.chunks.pop_front().is_some()
-        {
+        while self.first < slowest && self.chunks.pop_front().is_some() {
             self.first += 1;
         }
     }

@@ -46,7 +46,8 @@ impl Engine {
         let snapshot = self.rules.load();
         if base.is_none()
             && let Found::Entry(entry) = table.find(key, request)
-            && let Lookup::Hit(hit) = decide(Handle::Direct(entry.clone()), self.judge_in_table(&table, entry), self.now())
+            && let Lookup::Hit(hit) =
+                decide(Handle::Direct(entry.clone()), self.judge_in_table(&table, entry), self.now())
         {
             // Stored since the caller looked.
             return Fetch::Found(hit);
@@ -243,6 +244,9 @@ impl Engine {
         if base.is_some_and(|base| base.control().load().1 == Mark::Dead) {
             return Admit::Skipped(Reason::Superseded);
         }
+        if self.edge.is_full(&table) {
+            return Admit::Skipped(Reason::NoRoom);
+        }
         point("commit:judged");
         entry.control().raise(snapshot.seq, Mark::None);
         if entry.is_uncacheable() && table.of_key(key.hash(), key.text()).any(|held| !held.is_uncacheable()) {
@@ -265,4 +269,3 @@ impl Engine {
 pub(crate) fn selectors(head: &Head, request: &HeaderMap, tags: &[&[u8]]) -> Option<(Vary, Tags)> {
     Some((Vary::new(&head.headers, request)?, Tags::encode(tags.iter().copied())))
 }
-

@@ -1,6 +1,6 @@
 //! Lookup: find, check against the rules, decide.
 //!
-//! Load order (G1): gates or snapshot, then the shard's `swept_upto`, then the entry, then its control word. `swept_upto` vouches only for
+//! Load order (G1): the newest number or the snapshot, then the shard's `swept_upto`, then the entry, then its control word. `swept_upto` vouches only for
 //! entries that were in the table when it was raised; whatever left before was marked dead first, and the control word is read last.
 
 use std::sync::atomic::Ordering;
@@ -80,10 +80,18 @@ impl Engine {
         };
         point("lookup:entry-loaded");
         let (stamp, mark) = handle.entry().control().load();
-        if newest > stamp.max(swept) {
+        let effective = stamp.max(swept);
+        if newest > effective && self.gate(key, handle.entry()) > effective {
             return Fast::Judge;
         }
         Fast::Done(decide(handle, mark, now))
+    }
+
+    /// The newest rule that may concern `entry`, which is stored under `key`.
+    fn gate(&self, key: &Key, entry: &EntryRef) -> u64 {
+        let gates = &self.rules.gates;
+        let of_key = gates.of_key(key.gates());
+        if entry.has_tags() { of_key.max(gates.of_tags(entry.tags().iter(), of_key)) } else { of_key }
     }
 
     /// The same, asking the rules.
@@ -100,9 +108,7 @@ impl Engine {
         };
         let (stamp, mark) = entry.control().load();
         let effective = stamp.max(swept);
-        let gate = self.rules.gates.of_key(key.as_ref());
-        let tag_gate = if entry.has_tags() { self.rules.gates.of_tags(entry.tags().iter(), effective) } else { 0 };
-        if mark == Mark::Dead || gate.max(tag_gate) <= effective {
+        if mark == Mark::Dead || self.gate(key, &entry) <= effective {
             return decide(Handle::Direct(entry), mark, now);
         }
         if effective < snapshot.lwm {
@@ -123,12 +129,16 @@ impl Engine {
     ) -> Mark {
         let subject = Subject { key: entry.key(), vary: Some(entry.vary()), tags: entry.tags() };
         let verdict = snapshot.judge(&subject, effective);
-        let mark = verdict.edge.map_or(Mark::None, |(action, _)| action.into());
-        let had = entry.judge(snapshot.seq, mark, now);
-        if let Some((_, seq)) = verdict.edge
-            && mark > had
-        {
-            self.account(seq, entry.weight());
+        let Some((action, seq)) = verdict.edge else {
+            return entry.judge(snapshot.seq, Mark::None, now);
+        };
+        let record = self.history.of_rule(seq);
+        // Soft: expired as of the purge, not as of whoever noticed.
+        let at = record.as_ref().map_or(now, |record| self.tick_of(record.created_ms));
+        let mark = action.into();
+        let had = entry.judge(snapshot.seq, mark, at);
+        if let Some(record) = record.filter(|_| mark > had) {
+            record.count(entry.weight());
         }
         had.max(mark)
     }

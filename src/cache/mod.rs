@@ -56,7 +56,7 @@ use crate::site::Sites;
 ///
 /// // A miss leads a fill.
 /// let Fetch::Lead(ticket) = cache.fetch(&key, &request, None) else { unreachable!() };
-/// let head = Head { status: StatusCode::OK, headers: HeaderMap::new() };
+/// let head = Head::new(StatusCode::OK, HeaderMap::new());
 /// let mut fill = ticket.respond(head, Some(5), Some(Freshness::fresh_for(Duration::from_secs(60))), &[]);
 /// fill.write(Bytes::from_static(b"body{"));
 /// fill.finish();
@@ -113,16 +113,10 @@ impl Engine {
         self.tick_of(self.clock.now_ms())
     }
 
-    fn tick_of(&self, ms: u64) -> Tick {
+    /// The tick of a wall-clock time.
+    pub(crate) fn tick_of(&self, ms: u64) -> Tick {
         let since = i128::from(ms) - i128::from(self.base_ms);
         (since / i128::from(1000 / TICKS)).clamp(i128::from(Tick::MIN), i128::from(Tick::MAX)) as Tick
-    }
-
-    /// Counts an object that the rule `seq` ended.
-    pub(crate) fn account(&self, seq: u64, bytes: u64) {
-        if let Some(record) = self.history.of_rule(seq) {
-            record.count(bytes);
-        }
     }
 
     /// Compiles what a purge names. Nothing has changed if it fails.
@@ -138,7 +132,7 @@ impl Engine {
             return Err(PurgeError::no_such_layer());
         }
         let compile = |(index, selector): (usize, &Selector)| {
-            let parts = selector.compile(&self.sites).map_err(|error| PurgeError::of_selector(index, error))?;
+            let parts = selector.compile(&self.sites).map_err(|error| error.into_purge_error(index))?;
             Ok(Prepared { parts, action: purge.action, layers: purge.layers })
         };
         purge.selectors.iter().enumerate().map(compile).collect()

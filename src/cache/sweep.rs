@@ -96,13 +96,7 @@ impl Engine {
     }
 
     /// Ends what is found by hash.
-    fn end_direct(
-        &self,
-        rule: &Rule,
-        part: &Compiled,
-        url_hash: u64,
-        find: impl FnOnce(&Table, u64) -> Vec<EntryRef>,
-    ) {
+    fn end_direct(&self, rule: &Rule, part: &Compiled, url_hash: u64, find: impl FnOnce(&Table, u64) -> Vec<EntryRef>) {
         let mut table = self.edge.shard(url_hash).table.write();
         let found = find(&table, url_hash);
         for entry in &found {
@@ -160,7 +154,7 @@ impl Engine {
                 continue;
             }
             let verdict = Mark::from(rule.action);
-            let had = entry.judge(0, verdict, self.now());
+            let had = entry.judge(0, verdict, self.tick_of(rule.record.created_ms));
             if verdict > had {
                 rule.record.count(entry.weight());
             }

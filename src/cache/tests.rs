@@ -4,8 +4,8 @@
 //! operation must wait for another's lock, a second thread runs it and tells when it is blocked.
 
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -123,7 +123,7 @@ fn beside(cache: &Cache, work: impl FnOnce(&Cache) + Send + 'static) -> std::thr
         let blocked = tell.clone();
         at("sweep:blocked", move || blocked.send(()).unwrap());
         work(&cache);
-        drop(tell.send(()));
+        tell.send(()).ok();
     });
     told.recv().unwrap();
     thread
@@ -237,7 +237,7 @@ fn g4_an_edge_only_rule_does_not_hide_the_l2_half_of_an_older_one() {
     rig.purge_url(A);
     rig.cache.purge(&Purge::new(Selector::Url(A.into())).layers(Layers { edge: true, l2: false })).unwrap();
     let a = key(A);
-    let subject = crate::purge::Subject { key: a.as_ref(), vary: None, tags: crate::purge::TagsRef::EMPTY };
+    let subject = crate::purge::Subject { key: a.as_ref(), vary: None, tags: crate::purge::TagsRef::default() };
     let verdict = engine.rules.load().judge(&subject, 0);
     assert_eq!(verdict.edge, Some((Action::Delete, 2)));
     assert_eq!(verdict.l2, Some((Action::Delete, 1)));

@@ -22,6 +22,9 @@ use crate::entry::EntryRef;
 use crate::key::Key;
 use crate::sync::point;
 
+/// Evictions for one reservation after which the fronts are cleared of what was evicted.
+const FRONT_ROUND: u32 = 64;
+
 /// The memory tier of a cache.
 #[derive(Debug)]
 pub(crate) struct Edge {
@@ -83,24 +86,26 @@ impl Edge {
             return None;
         }
         let mut shard = self.shard_index(near);
-        let mut empty = 0;
+        let (mut empty, mut evicted) = (0, 0_u32);
         loop {
             if let Some(charge) = self.budget.try_charge(bytes) {
                 return Some(charge);
             }
             if self.evict_one(shard) {
                 empty = 0;
+                evicted += 1;
+                // What threads' fronts still hold is not free yet.
+                if evicted % FRONT_ROUND == 0 && self.budget.pinned() > 0 {
+                    self.fronts.sweep();
+                }
             } else {
                 empty += 1;
                 shard = self.next_victim.fetch_add(1, Ordering::Relaxed) & (self.shards.len() - 1);
                 if empty > 2 * self.shards.len() {
+                    self.fronts.sweep();
                     // Nothing is stored any more: readers and fills hold the rest.
                     return self.budget.try_charge(bytes);
                 }
-            }
-            // What a thread's front still holds is not free yet.
-            if self.budget.pinned() > self.budget.capacity() / 64 {
-                self.fronts.sweep();
             }
         }
     }
@@ -145,6 +150,11 @@ impl Edge {
         let now = table.overhead();
         self.budget.force(now as i64 - table.charged as i64);
         table.charged = now;
+    }
+
+    /// Whether the table can hold no further entry: places have 32 bits.
+    pub(crate) fn is_full(&self, table: &Table) -> bool {
+        table.len() >> (32 - self.shard_bits) != 0
     }
 
     /// Locks the shard of `key` for writing.

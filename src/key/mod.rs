@@ -15,6 +15,7 @@ mod tests;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use crate::purge::gates::GateIds;
 use canonical::{Scheme, Stray};
 pub use error::KeyError;
 pub(crate) use error::KeyErrorKind;
@@ -41,6 +42,7 @@ pub struct Key {
     layout: Layout,
     hash: u64,
     url_hash: u64,
+    gates: GateIds,
 }
 
 impl Key {
@@ -67,7 +69,9 @@ impl Key {
 
     fn read(text: &[u8], stray: Stray) -> Result<Self, KeyError> {
         let (url, variation) = match canonical::separator(text) {
-            Some(at) => (text.get(..at).unwrap_or(text), text.get(at.saturating_add(2)..).map(|v| (v, at.saturating_add(2)))),
+            Some(at) => {
+                (text.get(..at).unwrap_or(text), text.get(at.saturating_add(2)..).map(|v| (v, at.saturating_add(2))))
+            }
             None => (text, None),
         };
         Self::read_url(url, variation, None, stray)
@@ -132,10 +136,8 @@ impl Key {
 
     pub(crate) fn from_canonical(text: Vec<u8>, layout: Layout) -> Self {
         let text = text.into_boxed_slice();
-        let key = KeyRef { text: &text, layout };
-        let url_hash = key.url_hash();
-        let hash = key.hash_under(url_hash);
-        Self { text, layout, hash, url_hash }
+        let (gates, url_hash, hash) = GateIds::of(KeyRef { text: &text, layout });
+        Self { text, layout, hash, url_hash, gates }
     }
 
     /// The key of the same URL with this variation in place of its own.
@@ -177,6 +179,12 @@ impl Key {
     #[inline]
     pub fn text(&self) -> &[u8] {
         &self.text
+    }
+
+    /// Where rules that may concern the key are counted.
+    #[inline]
+    pub(crate) fn gates(&self) -> &GateIds {
+        &self.gates
     }
 }
 
@@ -286,7 +294,7 @@ impl<'a> KeyRef<'a> {
     pub fn port(self) -> u16 {
         let digits = self.slice(self.layout.host_end.saturating_add(1), self.layout.path);
         let written = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-        written.unwrap_or(if self.scheme() == b"https" { 443 } else { 80 })
+        written.unwrap_or_else(|| if self.scheme() == b"https" { 443 } else { 80 })
     }
 
     /// The path, from its first `/` on.

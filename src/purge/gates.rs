@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::rules::Rule;
 use super::selector::Shape;
-use crate::key::KeyRef;
+use crate::key::{KeyRef, hash, prefix_hash, taps};
 
 /// 256 KiB; a purge of one directory disturbs one object in about 10,000 of the others.
 const BUCKETS: usize = 1 << 15;
@@ -42,13 +42,11 @@ impl Gates {
         self.newest.0.load(Ordering::Acquire)
     }
 
-    /// The newest rule that may concern `key`, tags left out. O(length of the key).
-    pub(crate) fn of_key(&self, key: KeyRef<'_>) -> u64 {
-        let host = self.bucket(host_gate(key.host()));
-        let directories = directory_gates(key.url(), usize::from(key.layout().path), usize::from(key.layout().path_end));
-        let directory = directories.into_iter().flatten().map(|hash| self.bucket(hash)).max().unwrap_or(0);
-        let url = self.bucket(url_gate(key.url()));
-        host.max(directory).max(url).max(self.everywhere.0.load(Ordering::Acquire))
+    /// The newest rule that may concern a key with these gates, tags left out.
+    #[inline]
+    pub(crate) fn of_key(&self, ids: &GateIds) -> u64 {
+        let everywhere = self.everywhere.0.load(Ordering::Acquire);
+        ids.0.iter().map(|&id| self.buckets[usize::from(id)].load(Ordering::Acquire)).fold(everywhere, u64::max)
     }
 
     /// The newest rule on any of `tags`.
@@ -57,28 +55,23 @@ impl Gates {
         if newest <= stamp {
             return newest;
         }
-        tags.by_ref().map(|tag| self.bucket(tag_gate(tag))).max().unwrap_or(0)
-    }
-
-    fn bucket(&self, hash: u64) -> u64 {
-        self.buckets[hash as usize % BUCKETS].load(Ordering::Acquire)
+        let bucket = |tag| self.buckets[usize::from(id(tag_gate(tag)))].load(Ordering::Acquire);
+        tags.by_ref().map(bucket).max().unwrap_or(0)
     }
 
     /// Counts `rule`. Called by the publisher before the snapshot with the rule is swapped in.
     pub(crate) fn raise(&self, rule: &Rule) {
         for part in rule.parts() {
             let hash = match part.shape() {
-                Shape::Url(url) => url_gate(url),
-                Shape::Key(text) | Shape::Variant { key: text, .. } => url_gate(crate::key::url_of(text)),
+                Shape::Url(url) => prefix_hash(url),
+                Shape::Key(text) | Shape::Variant { key: text, .. } => prefix_hash(crate::key::url_of(text)),
                 Shape::Directory { dir, .. } | Shape::Extension { dir, .. } | Shape::Residual { dir, .. } => {
-                    let path = root_len(dir).saturating_sub(1);
-                    match directory_gates(dir, path, dir.len()) {
-                        [_, Some(second)] => second,
-                        [Some(first), None] => first,
-                        [None, None] => host_gate(host_of(dir)),
+                    match upper_directories(dir) {
+                        0 => hash(host_of(dir)),
+                        end => prefix_hash(&dir[..end]),
                     }
                 }
-                Shape::Host { name, below: false, .. } => host_gate(name),
+                Shape::Host { name, below: false, .. } => hash(name),
                 Shape::Tag(tag) => {
                     self.tags.0.fetch_max(rule.seq, Ordering::AcqRel);
                     tag_gate(tag)
@@ -88,30 +81,57 @@ impl Gates {
                     continue;
                 }
             };
-            self.buckets[hash as usize % BUCKETS].fetch_max(rule.seq, Ordering::AcqRel);
+            self.buckets[usize::from(id(hash))].fetch_max(rule.seq, Ordering::AcqRel);
         }
         self.newest.0.fetch_max(rule.seq, Ordering::AcqRel);
     }
 }
 
-fn host_gate(host: &[u8]) -> u64 {
-    crate::key::hash(host)
+/// The buckets of a key: its host, its first and second directory, its URL part. Kept in the key, so that a lookup need not hash again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GateIds([u16; 4]);
+
+impl GateIds {
+    /// The buckets of `key`, and the hashes of its URL part and of its whole text, all from one pass.
+    pub(crate) fn of(key: KeyRef<'_>) -> (Self, u64, u64) {
+        let layout = key.layout();
+        let (mut host, mut directories, mut seen) = (None, [None; 2], 0);
+        let (mut url, mut whole) = (0, 0);
+        taps(key, |end, hash| {
+            if host.is_none() {
+                host = Some(hash);
+                return;
+            }
+            let in_path = end > usize::from(layout.path) + 1 && end <= usize::from(layout.path_end);
+            if in_path && seen < 2 && key.text()[end - 1] == b'/' {
+                directories[seen] = Some(hash);
+                seen += 1;
+            }
+            if end == usize::from(layout.url_end) {
+                url = hash;
+            }
+            whole = hash;
+        });
+        let host = host.unwrap_or(0);
+        let [first, second] = directories.map(|hash| id(hash.unwrap_or(host)));
+        (Self([id(host), first, second, id(url)]), url, whole)
+    }
 }
 
-fn url_gate(url: &[u8]) -> u64 {
-    crate::key::hash(url) ^ 0x55
+fn id(hash: u64) -> u16 {
+    (hash % BUCKETS as u64) as u16
 }
 
 fn tag_gate(tag: &[u8]) -> u64 {
-    crate::key::hash(tag) ^ 0xaa
+    hash(tag) ^ 0xaa
 }
 
-/// Hashes of the first and second directory of the path that starts at `path` in `text` and ends at `end`.
-fn directory_gates(text: &[u8], path: usize, end: usize) -> [Option<u64>; 2] {
-    let mut slashes = memchr::memchr_iter(b'/', &text[(path + 1).min(end)..end]).map(|at| path + 2 + at);
-    let first = slashes.next();
-    let second = slashes.next();
-    [first, second].map(|end| end.map(|end| crate::key::hash(&text[..end])))
+/// End of the second directory of a directory text, or of the first if there is no second; 0 if it is a host's root.
+fn upper_directories(dir: &[u8]) -> usize {
+    let root = root_len(dir);
+    let mut slashes = memchr::memchr_iter(b'/', &dir[root..]).map(|at| root + at + 1);
+    let first = slashes.next().unwrap_or(0);
+    slashes.next().unwrap_or(first)
 }
 
 /// Length of `scheme://authority/` in a directory text.

@@ -1,77 +1,29 @@
 //! Purging: selectors, rules and the protocol.
 
+mod error;
 pub(crate) mod gates;
 pub(crate) mod history;
+mod nfa;
+mod pattern;
+mod program;
+mod regex;
 pub(crate) mod rules;
-pub(crate) mod selector;
-pub(crate) mod table;
-pub(crate) mod tags;
+mod selector;
+mod table;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod verdict;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use error::SelectorError;
 pub(crate) use rules::{Rule, Snapshot};
-pub use selector::{Compiled, SelectorError, Shape, Subject};
-pub use tags::{Tags, TagsRef};
-
-/// What the rules say of a holder, per tier: the strongest verb and the number of a rule that says so.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Verdict {
-    pub(crate) edge: Option<(Action, u64)>,
-    pub(crate) l2: Option<(Action, u64)>,
-}
-
-impl Verdict {
-    /// Adds one rule.
-    fn add(&mut self, action: Action, layers: Layers, seq: u64) {
-        if layers.edge {
-            self.edge = Some(self.edge.map_or((action, seq), |had| had.max((action, seq))));
-        }
-        if layers.l2 {
-            self.l2 = Some(self.l2.map_or((action, seq), |had| had.max((action, seq))));
-        }
-    }
-
-    /// Whether a rule with this verb and these layers could add nothing.
-    fn covers(&self, action: Action, layers: Layers) -> bool {
-        let covered = |had: Option<(Action, u64)>| had.is_some_and(|(had, _)| had >= action);
-        (!layers.edge || covered(self.edge)) && (!layers.l2 || covered(self.l2))
-    }
-
-    /// Fills and revalidations are fenced by every rule, whatever its verb and layers.
-    pub(crate) fn takes_fill(&self) -> bool {
-        self.edge.is_some() || self.l2.is_some()
-    }
-}
-
-/// What a purge takes. See `docs/purge.md`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Selector {
-    /// Every variation and variant of one URL; `any://` for both schemes.
-    Url(String),
-    /// Exactly one cache key, `url[@@variation]`.
-    Key(String),
-    /// The one object a request with these header fields selects under a key.
-    Variant {
-        /// The cache key.
-        key: String,
-        /// Request header fields, name and value.
-        headers: Vec<(String, String)>,
-    },
-    /// Native pattern with `*` and `**`.
-    Pattern(String),
-    /// Pattern whose `*` crosses everything.
-    Glob(String),
-    /// Bounded regex anchored at `scheme://host/`.
-    Regex(String),
-    /// A host (all ports), `host:port`, or `*.host` (below it).
-    Host(String),
-    /// A tag.
-    Tag(String),
-    /// Everything.
-    All,
-}
+pub(crate) use selector::{Compiled, Shape, Subject};
+pub use selector::{MAX_SELECTOR, Matcher, Selector};
+pub use tags::{MAX_TAG, Tags, TagsRef};
+pub(crate) use verdict::Verdict;
 
 /// What becomes of the objects a purge takes; ordered by strength.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -243,21 +195,22 @@ impl PurgeError {
         Self::new(PurgeErrorKind::NoSuchLayer, "this cache has no l2 layer".into())
     }
 
-    pub(crate) fn of_selector(index: usize, error: SelectorError) -> Self {
-        let kind = if error.is_over_budget() {
-            PurgeErrorKind::OverBudget
-        } else if error.is_too_large() {
-            PurgeErrorKind::TooLarge
-        } else {
-            PurgeErrorKind::Malformed
-        };
-        let message = format!("selector {index}: {error}");
-        Self { kind, selector: Some(index), position: error.position(), limit: error.limit(), message }
+    pub(crate) fn too_many_rules(cap: usize) -> Self {
+        let message = format!(
+            "the cap of {cap} live rules is reached; retry when older purges are swept, or purge a host or everything"
+        );
+        Self { limit: Some(("max_rules", cap as u64)), ..Self::new(PurgeErrorKind::TooManyRules, message) }
     }
 
-    pub(crate) fn too_many_rules(cap: usize) -> Self {
-        let message = format!("the cap of {cap} live rules is reached; retry when older purges are swept, or purge a host or everything");
-        Self { limit: Some(("max_rules", cap as u64)), ..Self::new(PurgeErrorKind::TooManyRules, message) }
+    pub(crate) fn over_positions(most: u64) -> Self {
+        let message =
+            format!("the live regexes would have more than {most} positions; retry when older purges are swept");
+        Self { limit: Some(("regex_positions", most)), ..Self::new(PurgeErrorKind::OverBudget, message) }
+    }
+
+    /// The limit that was passed: its name and value.
+    pub fn limit(&self) -> Option<(&'static str, u64)> {
+        self.limit
     }
 
     /// The kind of refusal.

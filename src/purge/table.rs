@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 
 use super::rules::Rule;
 use super::selector::{Compiled, Shape, Subject};
-use super::{Action, Verdict};
+use super::{Action, Layers, Verdict};
 use crate::key::{KeyRef, hash as flat_hash, prefix_hash};
 
 /// How a cell's text is compared, and where in the key its hash is tapped.
@@ -50,7 +50,10 @@ impl Form {
     }
 }
 
-/// Newest number per verb and tier; 0 = none.
+const EDGE: usize = 0;
+const L2: usize = 1;
+
+/// Newest number per action and tier; 0 = none.
 type Newest = [[u64; 2]; 3];
 
 #[derive(Debug)]
@@ -198,15 +201,25 @@ impl Generation {
             range.probe(Form::All, seed(Form::All), |_| true);
         }
         if used(Form::Url) != 0 {
-            range.probe(Form::Url, tapped(Form::Url, taps.url), |shape| matches!(shape, Shape::Url(url) if **url == *key.url()));
+            range.probe(
+                Form::Url,
+                tapped(Form::Url, taps.url),
+                |shape| matches!(shape, Shape::Url(url) if **url == *key.url()),
+            );
         }
         if used(Form::Key) != 0 {
-            range.probe(Form::Key, tapped(Form::Key, taps.key), |shape| matches!(shape, Shape::Key(text) if **text == *key.text()));
+            range.probe(
+                Form::Key,
+                tapped(Form::Key, taps.key),
+                |shape| matches!(shape, Shape::Key(text) if **text == *key.text()),
+            );
         }
         if used(Form::Variant) != 0 && subject.vary.is_some() {
-            range.probe(Form::Variant, tapped(Form::Variant, taps.key), |shape| {
-                matches!(shape, Shape::Variant { key: text, .. } if **text == *key.text())
-            });
+            range.probe(
+                Form::Variant,
+                tapped(Form::Variant, taps.key),
+                |shape| matches!(shape, Shape::Variant { key: text, .. } if **text == *key.text()),
+            );
         }
         range.directories(taps);
         range.hosts();
@@ -234,8 +247,7 @@ struct Range<'a, 'b> {
 
 impl Range<'_, '_> {
     fn probe(&mut self, form: Form, hash: u64, same: impl Fn(&Shape) -> bool) {
-        let Some(mut index) =
-            self.generation.find(hash, |cell| cell.form == form && same(cell.compiled().shape()))
+        let Some(mut index) = self.generation.find(hash, |cell| cell.form == form && same(cell.compiled().shape()))
         else {
             return;
         };
@@ -246,7 +258,7 @@ impl Range<'_, '_> {
             }
             if seq <= self.upto {
                 if form.is_pure() {
-                    self.verdict.add_newest(&cell.newest, self.after);
+                    self.add_newest(&cell.newest);
                     return;
                 }
                 // The rule's own number decides here: a strict subset of the text's rules may match.
@@ -257,6 +269,15 @@ impl Range<'_, '_> {
             match cell.older {
                 0 => return,
                 older => index = older as usize - 1,
+            }
+        }
+    }
+
+    /// What a cell of a pure form says: per tier every action with a number in range.
+    fn add_newest(&mut self, newest: &Newest) {
+        for (index, action) in [Action::Soft, Action::Invalidate, Action::Delete].into_iter().enumerate() {
+            for (tier, &seq) in newest[index].iter().enumerate().filter(|(_, seq)| **seq > self.after) {
+                self.verdict.add(action, Layers { edge: tier == EDGE, l2: tier == L2 }, seq);
             }
         }
     }
@@ -275,24 +296,28 @@ impl Range<'_, '_> {
             let bit = depth_bit(depth);
             let text = &key.url()[..usize::from(end)];
             if all & bit != 0 {
-                self.probe(Form::DirectoryAll, tapped(Form::DirectoryAll, hash), |shape| {
-                    matches!(shape, Shape::Directory { dir, .. } if **dir == *text)
-                });
+                self.probe(
+                    Form::DirectoryAll,
+                    tapped(Form::DirectoryAll, hash),
+                    |shape| matches!(shape, Shape::Directory { dir, .. } if **dir == *text),
+                );
             }
             if one & bit != 0 && depth == last {
-                self.probe(Form::DirectoryOne, tapped(Form::DirectoryOne, hash), |shape| {
-                    matches!(shape, Shape::Directory { dir, .. } if **dir == *text)
-                });
+                self.probe(
+                    Form::DirectoryOne,
+                    tapped(Form::DirectoryOne, hash),
+                    |shape| matches!(shape, Shape::Directory { dir, .. } if **dir == *text),
+                );
             }
             if residual & bit != 0 {
-                self.probe(Form::Residual, tapped(Form::Residual, hash), |shape| {
-                    matches!(shape, Shape::Residual { dir, .. } if **dir == *text)
-                });
+                self.probe(
+                    Form::Residual,
+                    tapped(Form::Residual, hash),
+                    |shape| matches!(shape, Shape::Residual { dir, .. } if **dir == *text),
+                );
             }
             if let Some(extension) = extension {
-                let named = |shape: &Shape| {
-                    matches!(shape, Shape::Extension { dir, ext, .. } if **dir == *text && **ext == *extension)
-                };
+                let named = |shape: &Shape| matches!(shape, Shape::Extension { dir, ext, .. } if **dir == *text && **ext == *extension);
                 if extension_all & bit != 0 {
                     self.probe(Form::ExtensionAll, with_extension(Form::ExtensionAll, hash, extension), named);
                 }
@@ -320,9 +345,11 @@ impl Range<'_, '_> {
         if port {
             let here = self.subject.key.port();
             let hash = tapped(Form::HostPort, flat_hash(host) ^ u64::from(here));
-            self.probe(Form::HostPort, hash, |shape| {
-                matches!(shape, Shape::Host { name, port: Some(port), .. } if **name == *host && *port == here)
-            });
+            self.probe(
+                Form::HostPort,
+                hash,
+                |shape| matches!(shape, Shape::Host { name, port: Some(port), .. } if **name == *host && *port == here),
+            );
         }
         if below {
             let mut rest = host;
@@ -385,9 +412,7 @@ fn filing(form: Form, shape: &Shape) -> u64 {
         Shape::Key(text) | Shape::Variant { key: text, .. } => tapped(form, prefix_hash(text)),
         Shape::Directory { dir, .. } | Shape::Residual { dir, .. } => tapped(form, prefix_hash(dir)),
         Shape::Extension { dir, ext, .. } => with_extension(form, prefix_hash(dir), ext),
-        Shape::Host { name, port, below: false } => {
-            tapped(form, flat_hash(name) ^ port.map_or(0, u64::from))
-        }
+        Shape::Host { name, port, below: false } => tapped(form, flat_hash(name) ^ port.map_or(0, u64::from)),
         Shape::Host { name, .. } => tapped(form, flat_hash(name)),
         Shape::Tag(tag) => tapped(form, flat_hash(tag)),
         Shape::All => seed(form),
@@ -446,20 +471,5 @@ fn verb(action: Action) -> usize {
         Action::Soft => 0,
         Action::Invalidate => 1,
         Action::Delete => 2,
-    }
-}
-
-impl Verdict {
-    /// Merges a cell of a pure form: per tier the strongest verb with a number above `after`.
-    fn add_newest(&mut self, newest: &Newest, after: u64) {
-        for (index, action) in [Action::Soft, Action::Invalidate, Action::Delete].into_iter().enumerate() {
-            let [edge, l2] = newest[index];
-            if edge > after {
-                self.edge = Some(self.edge.map_or((action, edge), |had| had.max((action, edge))));
-            }
-            if l2 > after {
-                self.l2 = Some(self.l2.map_or((action, l2), |had| had.max((action, l2))));
-            }
-        }
     }
 }

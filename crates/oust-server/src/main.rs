@@ -1,1 +1,15 @@
-fn main() {}
+//! `oust`: a caching reverse proxy that can be purged, and the tools around it.
+
+mod admin;
+mod cli;
+mod config;
+mod demo;
+mod engine;
+mod proxy;
+mod serve;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,0 +1,53 @@
+//! Choices from a byte string.
+
+/// Reads choices off a byte string, zeros once it is used up: the same bytes always give the same choices, and shorter input gives smaller
+/// cases.
+#[derive(Debug, Clone)]
+pub struct Entropy<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Entropy<'a> {
+    /// Choices from `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// The next byte.
+    pub fn byte(&mut self) -> u8 {
+        match self.rest.split_first() {
+            Some((&byte, rest)) => {
+                self.rest = rest;
+                byte
+            }
+            None => 0,
+        }
+    }
+
+    /// A number below `n`, which is at most 256; 0 if `n` is 0.
+    pub fn below(&mut self, n: usize) -> usize {
+        let byte = usize::from(self.byte());
+        if n == 0 { 0 } else { byte % n }
+    }
+
+    /// True in one of `n` cases; never once the input is used up.
+    pub fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) + 1 == n
+    }
+
+    /// One of `choices`, which must not be empty.
+    pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        let at = self.below(choices.len());
+        choices[at]
+    }
+
+    /// What is left.
+    pub fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+}

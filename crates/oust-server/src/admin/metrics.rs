@@ -1,0 +1,130 @@
+//! Figures as JSON and in Prometheus' text format.
+
+use std::fmt::{Display, Write as _};
+use std::time::Duration;
+
+use oust::cache::Stats;
+use serde_json::{Map, Value, json};
+
+use crate::proxy::Figures;
+
+/// `GET /v1/stats`.
+pub(super) fn json(stats: &Stats, figures: &Figures, uptime: Duration) -> Value {
+    let by_reason = |counts: &[(oust::Reason, u64)]| -> Map<String, Value> {
+        counts.iter().map(|(reason, count)| (reason.to_string(), json!(count))).collect()
+    };
+    json!({
+        "uptime_seconds": uptime.as_secs(),
+        "requests": {
+            "total": figures.requests.get(),
+            "passed": figures.passed.get(),
+            "collapsed": figures.collapsed.get(),
+            "stale_on_error": figures.stale_on_error.get(),
+        },
+        "lookups": {
+            "hits": stats.hits,
+            "stale": stats.stale,
+            "must_validate": stats.must_validate,
+            "misses": by_reason(&stats.misses),
+        },
+        "fills": {
+            "fetches": figures.fetches.get(),
+            "origin_errors": figures.origin_errors.get(),
+            "in_flight": stats.fills,
+            "in_flight_bytes": stats.fill_bytes,
+            "stored": stats.stored,
+            "skipped": by_reason(&stats.skipped),
+        },
+        "connections": { "total": figures.connections.get(), "open": figures.open_connections.get() },
+        "edge": {
+            "objects": stats.objects,
+            "bytes": stats.bytes,
+            "capacity": stats.capacity,
+            "evicted": stats.evicted,
+            "pinned_bytes": stats.pinned_bytes,
+        },
+        "l2": { "state": "off" },
+        "purges": {
+            "seq": stats.seq,
+            "low_water": stats.low_water,
+            "live_rules": stats.live_rules,
+            "max_rules": stats.max_rules,
+            "oldest_unswept_ms": stats.oldest_unswept_ms,
+        },
+    })
+}
+
+/// `GET /metrics`.
+pub(super) fn exposition(stats: &Stats, figures: &Figures) -> String {
+    let mut text = Text(String::new());
+    text.one("oust_requests_total", "counter", "Requests taken.", figures.requests.get());
+    text.one("oust_requests_passed_total", "counter", "Requests passed through.", figures.passed.get());
+    text.one("oust_requests_collapsed_total", "counter", "Requests that joined a fill.", figures.collapsed.get());
+    text.one(
+        "oust_stale_on_error_total",
+        "counter",
+        "Stale answers for a failed origin.",
+        figures.stale_on_error.get(),
+    );
+    text.one("oust_fetches_total", "counter", "Fills begun.", figures.fetches.get());
+    text.one("oust_origin_errors_total", "counter", "Requests that got no answer.", figures.origin_errors.get());
+    text.one("oust_connections_total", "counter", "Connections accepted.", figures.connections.get());
+    text.one("oust_connections_open", "gauge", "Connections now.", figures.open_connections.get());
+
+    text.one("oust_hits_total", "counter", "Fresh answers from the store.", stats.hits);
+    text.one("oust_stale_total", "counter", "Lookups that found something stale but usable.", stats.stale);
+    text.one("oust_must_validate_total", "counter", "Lookups that found something to validate.", stats.must_validate);
+    text.by_reason("oust_misses_total", "Lookups that found nothing usable.", &stats.misses);
+    text.one("oust_stored_total", "counter", "Responses stored.", stats.stored);
+    text.by_reason("oust_skipped_total", "Responses not stored.", &stats.skipped);
+    text.one("oust_evicted_total", "counter", "Objects evicted.", stats.evicted);
+
+    text.layer("oust_layer_objects", "Objects stored.", stats.objects);
+    text.layer("oust_layer_bytes", "Bytes in use.", stats.bytes);
+    text.layer("oust_layer_capacity_bytes", "Bytes that may be used.", stats.capacity);
+    text.layer("oust_sweep_lag_rules", "Rules published and not yet swept.", stats.seq.saturating_sub(stats.low_water));
+    text.one("oust_fills_in_flight", "gauge", "Fills in flight.", stats.fills);
+    text.one("oust_fills_in_flight_bytes", "gauge", "Bytes they hold.", stats.fill_bytes);
+    text.one("oust_pinned_bytes", "gauge", "Bytes no longer stored that readers hold.", stats.pinned_bytes);
+
+    text.one("oust_purge_seq", "gauge", "Number of the newest rule.", stats.seq);
+    text.one("oust_live_rules", "gauge", "Rules not yet retired.", stats.live_rules);
+    text.one("oust_max_rules", "gauge", "Their cap.", stats.max_rules);
+    // Prometheus counts time in seconds.
+    let seconds = Duration::from_millis(stats.oldest_unswept_ms).as_secs_f64();
+    text.one("oust_oldest_unswept_rule_seconds", "gauge", "Age of the oldest rule not yet swept.", seconds);
+    text.family("oust_l2_state", "gauge", "State of the L2 tier.");
+    for state in ["ok", "loading", "degraded", "off"] {
+        text.sample("oust_l2_state", &format!("{{state=\"{state}\"}}"), u8::from(state == "off"));
+    }
+    text.0
+}
+
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.sample(name, "", value);
+    }
+
+    fn layer(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "gauge", help);
+        self.sample(name, "{layer=\"edge\"}", value);
+    }
+
+    fn by_reason(&mut self, name: &str, help: &str, counts: &[(oust::Reason, u64)]) {
+        self.family(name, "counter", help);
+        for (reason, count) in counts {
+            self.sample(name, &format!("{{reason=\"{reason}\"}}"), count);
+        }
+    }
+}

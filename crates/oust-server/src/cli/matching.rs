@@ -1,0 +1,99 @@
+//! `oust match`: keys in, those that a pattern takes out.
+
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use oust::purge::Selector;
+
+use super::Exit;
+use crate::engine::Patterns;
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Url,
+    Key,
+    Pattern,
+    Glob,
+    Regex,
+    Host,
+}
+
+impl Kind {
+    fn selector(self, text: String) -> Selector {
+        match self {
+            Self::Url => Selector::Url(text),
+            Self::Key => Selector::Key(text),
+            Self::Pattern => Selector::Pattern(text),
+            Self::Glob => Selector::Glob(text),
+            Self::Regex => Selector::Regex(text),
+            Self::Host => Selector::Host(text),
+        }
+    }
+}
+
+/// `oust match`.
+#[derive(Debug, Args)]
+pub(super) struct Match {
+    /// What the patterns are.
+    #[arg(long, value_enum, default_value = "pattern")]
+    kind: Kind,
+    /// Read the patterns as a CDN's API does (not built yet).
+    #[arg(long, value_name = "NAME", hide = true)]
+    dialect: Option<String>,
+    /// Patterns; a key is printed if any of them takes it.
+    #[arg(value_name = "PATTERN", required = true)]
+    patterns: Vec<String>,
+}
+
+impl Match {
+    pub(super) fn run(self) -> Result<ExitCode, Exit> {
+        if let Some(dialect) = self.dialect {
+            return Err(Exit::usage(format!("--dialect {dialect}: the dialects of CDN APIs are not built yet")));
+        }
+        let mut patterns = Patterns::default();
+        for text in self.patterns {
+            patterns.add(&self.kind.selector(text.clone())).map_err(|(message, position)| {
+                let mark = position.map(|at| format!("\n  {text}\n  {}^", padding(&text, at))).unwrap_or_default();
+                Exit::usage(format!("bad pattern: {message}{mark}"))
+            })?;
+        }
+        match filter(&patterns, BufReader::with_capacity(1 << 16, io::stdin().lock()), io::stdout().lock()) {
+            Ok(true) => Ok(ExitCode::SUCCESS),
+            Ok(false) => Ok(ExitCode::from(1)),
+            // Whoever read our output has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+            Err(error) => Err(Exit::usage(error)),
+        }
+    }
+}
+
+/// Copies the lines that match, as they came; whether there were any.
+fn filter<R: io::Read>(patterns: &Patterns, mut input: BufReader<R>, output: impl Write) -> io::Result<bool> {
+    let mut output = BufWriter::with_capacity(1 << 16, output);
+    let mut line = Vec::new();
+    let mut any = false;
+    loop {
+        // Nothing more at hand: whoever types or pipes slowly sees what there is.
+        if input.buffer().is_empty() {
+            output.flush()?;
+        }
+        line.clear();
+        if input.read_until(b'\n', &mut line)? == 0 {
+            output.flush()?;
+            return Ok(any);
+        }
+        let key = line.strip_suffix(b"\n").unwrap_or(&line);
+        let key = key.strip_suffix(b"\r").unwrap_or(key);
+        if patterns.matches(key) {
+            any = true;
+            output.write_all(&line)?;
+        }
+    }
+}
+
+/// As much white space as the text before a byte is wide.
+fn padding(text: &str, at: usize) -> String {
+    let before = text.char_indices().take_while(|(index, _)| *index < at).count();
+    " ".repeat(before)
+}

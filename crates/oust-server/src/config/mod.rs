@@ -1,0 +1,284 @@
+//! The server's configuration: a TOML file, flags on top, defaults below.
+
+mod reader;
+mod size;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use http::Uri;
+use http::header::HeaderName;
+use ipnet::IpNet;
+
+pub(crate) use size::parse_size;
+
+/// Everything `serve` needs to know.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Config {
+    pub(crate) server: Server,
+    pub(crate) edge: Edge,
+    pub(crate) purge: Limits,
+    pub(crate) http: Http,
+    pub(crate) sites: Vec<Site>,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) admin: SocketAddr,
+    pub(crate) threads: usize,
+    pub(crate) admin_tokens: Vec<Token>,
+    pub(crate) max_connections: usize,
+    pub(crate) header_timeout: Duration,
+    pub(crate) body_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)],
+            admin: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081),
+            threads: 2,
+            admin_tokens: Vec::new(),
+            max_connections: 10_000,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(30),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// One admin token. `Debug` does not show it.
+#[derive(Clone)]
+pub(crate) struct Token {
+    pub(crate) name: String,
+    pub(crate) token: String,
+    pub(crate) role: Role,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+/// What a token allows; each role includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    Read,
+    Purge,
+    Admin,
+}
+
+/// `[edge]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Edge {
+    pub(crate) size: u64,
+    pub(crate) max_object: u64,
+}
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self { size: 256 << 20, max_object: 64 << 20 }
+    }
+}
+
+/// `[purge]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) max_rules: usize,
+    pub(crate) max_batch: usize,
+    pub(crate) history: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_rules: 100_000, max_batch: 10_000, history: 100_000 }
+    }
+}
+
+/// `[http]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Http {
+    pub(crate) tag_headers: Vec<HeaderName>,
+    pub(crate) cache_status_key: bool,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        let tag_headers = ["surrogate-key", "cache-tag", "edge-cache-tag", "xkey", "x-cache-tags"];
+        Self { tag_headers: tag_headers.map(HeaderName::from_static).to_vec(), cache_status_key: false }
+    }
+}
+
+/// One `[[site]]`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Site {
+    pub(crate) hosts: Vec<String>,
+    pub(crate) aliases: Vec<String>,
+    pub(crate) origins: Vec<Origin>,
+    pub(crate) staging: bool,
+    pub(crate) merge_schemes: bool,
+    pub(crate) key: KeyRules,
+    /// Where the file says so, for errors that are found later.
+    pub(crate) span: Option<Range<usize>>,
+}
+
+impl Site {
+    /// What `--origin` alone means: every host, this origin.
+    pub(crate) fn any_host(origin: Origin) -> Self {
+        Self { hosts: vec!["*".to_owned()], origins: vec![origin], ..Self::default() }
+    }
+}
+
+/// Address of an origin: `http://authority`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) authority: String,
+}
+
+impl std::str::FromStr for Origin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let uri: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => return Err("https origins are not built yet".to_owned()),
+            Some(other) => return Err(format!("origins are http:// URLs, not {other}://")),
+            None => return Err("an origin is a URL: http://host[:port]".to_owned()),
+        }
+        let authority = uri.authority().ok_or("an origin needs a host")?;
+        if authority.as_str().contains('@') {
+            return Err("an origin has no user or password".to_owned());
+        }
+        if uri.path_and_query().is_some_and(|rest| rest.as_str() != "/") {
+            return Err("an origin has no path: requests keep their own".to_owned());
+        }
+        Ok(Self { authority: authority.as_str().to_owned() })
+    }
+}
+
+/// A site's `key` policy.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeyRules {
+    pub(crate) query: QueryRule,
+    pub(crate) cookies: Vec<String>,
+    pub(crate) headers: Vec<String>,
+    pub(crate) device: bool,
+}
+
+/// What of a query goes into the key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum QueryRule {
+    #[default]
+    Keep,
+    Sort,
+    Drop,
+    Allow(Vec<String>),
+    Deny(Vec<String>),
+}
+
+impl Config {
+    /// Reads a file. Every error in it is reported, not only the first.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let name = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&name, &text),
+            Err(error) => Err(ConfigErrors { file: name, errors: vec![ConfigError::general(error.to_string())] }),
+        }
+    }
+
+    /// Reads the text of a file called `name`.
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, ConfigErrors> {
+        let mut faults = Vec::new();
+        let config = reader::read(text, &mut faults);
+        if faults.is_empty()
+            && let Err((site, message)) = crate::engine::sites(&config.sites)
+        {
+            let span = site.and_then(|at| config.sites.get(at)).and_then(|site| site.span.clone());
+            faults.push(reader::Fault { at: span.map_or(0, |span| span.start), message });
+        }
+        if faults.is_empty() {
+            return Ok(config);
+        }
+        faults.sort_by_key(|fault| fault.at);
+        let errors = faults
+            .into_iter()
+            .map(|fault| {
+                let (line, column) = line_column(text, fault.at);
+                ConfigError { at: Some((line, column)), message: fault.message }
+            })
+            .collect();
+        Err(ConfigErrors { file: name.to_owned(), errors })
+    }
+
+    /// What only the whole, flags included, can tell.
+    pub(crate) fn check_whole(&self) -> Result<(), String> {
+        if self.sites.is_empty() {
+            return Err("no site: give --origin URL or a [[site]] in the configuration".to_owned());
+        }
+        if !self.server.admin.ip().is_loopback() && self.server.admin_tokens.is_empty() {
+            return Err(format!(
+                "server.admin {} is not loopback: admin_tokens are required, or anybody may purge",
+                self.server.admin
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// All errors of one file.
+#[derive(Debug)]
+pub(crate) struct ConfigErrors {
+    pub(crate) file: String,
+    pub(crate) errors: Vec<ConfigError>,
+}
+
+/// One error, with line and column (both from 1) where it has a place.
+#[derive(Debug)]
+pub(crate) struct ConfigError {
+    pub(crate) at: Option<(usize, usize)>,
+    pub(crate) message: String,
+}
+
+impl ConfigError {
+    fn general(message: String) -> Self {
+        Self { at: None, message }
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.errors.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            match error.at {
+                Some((line, column)) => write!(f, "{}:{line}:{column}: {}", self.file, error.message)?,
+                None => write!(f, "{}: {}", self.file, error.message)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// Line and column, from 1, in characters, of a byte.
+fn line_column(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (line, before.get(start..).unwrap_or_default().chars().count() + 1)
+}

@@ -1,0 +1,420 @@
+//! From TOML to [`Config`], collecting every fault with its place.
+//!
+//! The tables are walked by hand rather than deserialised, so that one reading finds all faults and what is not built yet is told apart from
+//! what is misspelt.
+
+use std::time::Duration;
+
+use http::header::HeaderName;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{Config, KeyRules, Origin, QueryRule, Role, Site, Token, parse_size};
+
+/// Something wrong at a byte of the text.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) at: usize,
+    pub(super) message: String,
+}
+
+/// What the engine needs at least, and the largest object it holds; it checks both again.
+const MIN_EDGE: u64 = 1 << 20;
+const MAX_OBJECT: u64 = 2 << 30;
+
+type Value<'i> = Spanned<DeValue<'i>>;
+
+/// Reads a configuration; what it says is meaningful only if `faults` stays empty.
+pub(super) fn read(text: &str, faults: &mut Vec<Fault>) -> Config {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let mut config = Config::default();
+    if !errors.is_empty() {
+        for error in errors {
+            let at = error.span().map_or(0, |span| span.start);
+            faults.push(Fault { at, message: error.message().to_owned() });
+        }
+        return config;
+    }
+    let mut reader = Reader { faults };
+    for (key, value) in root.get_ref() {
+        match key.get_ref().as_ref() {
+            "server" => reader.server(value, &mut config),
+            "edge" => reader.edge(value, &mut config),
+            "purge" => reader.purge(value, &mut config),
+            "http" => reader.http(value, &mut config),
+            "site" => reader.sites(value, &mut config),
+            "l2" => reader.later(key.span().start, "[l2]", "the L2 tier"),
+            "certificate" => reader.later(key.span().start, "[[certificate]]", "TLS"),
+            "account" => reader.later(key.span().start, "[[account]]", "the CDN purge APIs"),
+            other => reader.unknown(key.span().start, other, "the top level"),
+        }
+    }
+    config
+}
+
+struct Reader<'f> {
+    faults: &'f mut Vec<Fault>,
+}
+
+impl Reader<'_> {
+    fn fault(&mut self, at: usize, message: impl Into<String>) {
+        self.faults.push(Fault { at, message: message.into() });
+    }
+
+    fn unknown(&mut self, at: usize, field: &str, place: &str) {
+        self.fault(at, format!("unknown field `{field}` in {place}"));
+    }
+
+    fn later(&mut self, at: usize, field: &str, what: &str) {
+        self.fault(at, format!("`{field}` is not supported: {what} is not built yet"));
+    }
+
+    fn wrong<T>(&mut self, value: &Value<'_>, wanted: &str) -> Option<T> {
+        let message = format!("expected {wanted}, found {}", value.get_ref().type_str());
+        self.fault(value.span().start, message);
+        None
+    }
+
+    fn table<'v, 'i>(&mut self, value: &'v Value<'i>, place: &str) -> Option<&'v DeTable<'i>> {
+        match value.get_ref().as_table() {
+            Some(table) => Some(table),
+            None => self.wrong(value, &format!("a table for {place}")),
+        }
+    }
+
+    fn server(&mut self, value: &Value<'_>, config: &mut Config) {
+        let Some(table) = self.table(value, "[server]") else { return };
+        let server = &mut config.server;
+        for (key, value) in table {
+            let at = key.span().start;
+            match key.get_ref().as_ref() {
+                "listen" => {
+                    let found = self.list(value, "an address such as \"127.0.0.1:8080\"", |text| text.parse().ok());
+                    if found.is_empty() && value.get_ref().as_array().is_some_and(|array| array.is_empty()) {
+                        self.fault(value.span().start, "`listen` needs at least one address");
+                    }
+                    server.listen = found;
+                }
+                "admin" => set(&mut server.admin, self.parsed(value, "an address such as \"127.0.0.1:8081\"")),
+                "threads" => set(&mut server.threads, self.count(value, 1..=1024)),
+                "max_connections" => set(&mut server.max_connections, self.count(value, 1..=10_000_000)),
+                "header_timeout" => set(&mut server.header_timeout, self.duration(value)),
+                "body_timeout" => set(&mut server.body_timeout, self.duration(value)),
+                "drain_timeout" => set(&mut server.drain_timeout, self.duration(value)),
+                "trusted_proxies" => {
+                    server.trusted_proxies = self.list(value, "an address or network such as \"10.0.0.0/8\"", |text| {
+                        text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(Into::into))
+                    });
+                }
+                "admin_tokens" => server.admin_tokens = self.tokens(value),
+                "tls_listen" => self.later(at, "tls_listen", "TLS"),
+                "api" => self.later(at, "api", "the listener of the CDN purge APIs"),
+                "purge_method_from" => self.later(at, "purge_method_from", "the PURGE method"),
+                other => self.unknown(at, other, "[server]"),
+            }
+        }
+    }
+
+    fn tokens(&mut self, value: &Value<'_>) -> Vec<Token> {
+        let mut tokens: Vec<Token> = Vec::new();
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong::<()>(value, "an array of tokens");
+            return tokens;
+        };
+        for item in array.iter() {
+            let token = match item.get_ref() {
+                DeValue::String(text) => {
+                    Some(Token { name: "admin".to_owned(), token: text.to_string(), role: Role::Admin })
+                }
+                DeValue::Table(table) => self.token(item, table),
+                _ => self.wrong(item, "a token, or { name, token, role }"),
+            };
+            let Some(token) = token else { continue };
+            // What cannot be sent in an Authorization field would be a token that never works.
+            if token.token.is_empty() || !token.token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                self.fault(item.span().start, "a token is made of visible ASCII characters, at least one");
+            } else if tokens.iter().any(|other| other.token == token.token) {
+                self.fault(item.span().start, "this token is listed twice");
+            } else {
+                tokens.push(token);
+            }
+        }
+        tokens
+    }
+
+    fn token(&mut self, item: &Value<'_>, table: &DeTable<'_>) -> Option<Token> {
+        let (mut name, mut token, mut role) = (None, None, None);
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                "name" => name = self.text(value),
+                "token" => token = self.text(value),
+                "role" => {
+                    role = match value.get_ref().as_str() {
+                        Some("read") => Some(Role::Read),
+                        Some("purge") => Some(Role::Purge),
+                        Some("admin") => Some(Role::Admin),
+                        _ => self.wrong(value, "\"read\", \"purge\" or \"admin\""),
+                    };
+                }
+                other => self.unknown(key.span().start, other, "a token"),
+            }
+        }
+        match (name, token, role) {
+            (Some(name), Some(token), Some(role)) => Some(Token { name, token, role }),
+            _ => {
+                self.fault(item.span().start, "a token table needs `name`, `token` and `role`");
+                None
+            }
+        }
+    }
+
+    fn edge(&mut self, value: &Value<'_>, config: &mut Config) {
+        let Some(table) = self.table(value, "[edge]") else { return };
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                "size" => set(&mut config.edge.size, self.size(value, MIN_EDGE, u64::MAX)),
+                "max_object" => set(&mut config.edge.max_object, self.size(value, 1, MAX_OBJECT)),
+                other => self.unknown(key.span().start, other, "[edge]"),
+            }
+        }
+    }
+
+    fn purge(&mut self, value: &Value<'_>, config: &mut Config) {
+        let Some(table) = self.table(value, "[purge]") else { return };
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                "max_rules" => set(&mut config.purge.max_rules, self.count(value, 1..=100_000_000)),
+                "max_batch" => set(&mut config.purge.max_batch, self.count(value, 1..=10_000_000)),
+                "history" => set(&mut config.purge.history, self.count(value, 1..=100_000_000)),
+                other => self.unknown(key.span().start, other, "[purge]"),
+            }
+        }
+    }
+
+    fn http(&mut self, value: &Value<'_>, config: &mut Config) {
+        let Some(table) = self.table(value, "[http]") else { return };
+        for (key, value) in table {
+            let at = key.span().start;
+            match key.get_ref().as_ref() {
+                "tag_headers" => {
+                    config.http.tag_headers =
+                        self.list(value, "a header field name", |text| HeaderName::from_bytes(text.as_bytes()).ok());
+                }
+                "cache_status_key" => set(&mut config.http.cache_status_key, self.flag(value)),
+                "targeted" => self.later(at, "targeted", "targeted cache control (RFC 9213)"),
+                "groups" => self.later(at, "groups", "Cache-Groups (RFC 9875)"),
+                other => self.unknown(at, other, "[http]"),
+            }
+        }
+    }
+
+    fn sites(&mut self, value: &Value<'_>, config: &mut Config) {
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong::<()>(value, "[[site]] tables");
+            return;
+        };
+        for item in array.iter() {
+            if let Some(table) = self.table(item, "[[site]]") {
+                let site = self.site(item, table);
+                config.sites.push(site);
+            }
+        }
+    }
+
+    fn site(&mut self, item: &Value<'_>, table: &DeTable<'_>) -> Site {
+        let mut site = Site { span: Some(item.span()), ..Site::default() };
+        for (key, value) in table {
+            let at = key.span().start;
+            match key.get_ref().as_ref() {
+                "hosts" => {
+                    site.span = Some(value.span());
+                    site.hosts = self.list(value, "a host name", host);
+                }
+                "aliases" => site.aliases = self.list(value, "a host name", host),
+                "origins" => site.origins = self.origins(value),
+                "environment" => match value.get_ref().as_str() {
+                    Some("production") => site.staging = false,
+                    Some("staging") => site.staging = true,
+                    _ => {
+                        self.wrong::<()>(value, "\"production\" or \"staging\"");
+                    }
+                },
+                "merge_schemes" => set(&mut site.merge_schemes, self.flag(value)),
+                "key" => site.key = self.key(value),
+                "ttl" => self.later(at, "ttl", "overriding freshness by site"),
+                other => self.unknown(at, other, "[[site]]"),
+            }
+        }
+        for (field, missing) in [("hosts", !table.contains_key("hosts")), ("origins", !table.contains_key("origins"))] {
+            if missing {
+                self.fault(item.span().start, format!("a [[site]] needs `{field}`"));
+            }
+        }
+        site
+    }
+
+    fn origins(&mut self, value: &Value<'_>) -> Vec<Origin> {
+        let mut origins = Vec::new();
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong::<()>(value, "an array of origins");
+            return origins;
+        };
+        if array.is_empty() {
+            self.fault(value.span().start, "a site needs at least one origin");
+        }
+        for item in array.iter() {
+            match item.get_ref().as_str().map(str::parse::<Origin>) {
+                Some(Ok(origin)) => origins.push(origin),
+                Some(Err(message)) => self.fault(item.span().start, message),
+                None => {
+                    self.wrong::<()>(item, "an origin such as \"http://10.0.0.5:8000\"");
+                }
+            }
+        }
+        origins
+    }
+
+    fn key(&mut self, value: &Value<'_>) -> KeyRules {
+        let mut rules = KeyRules::default();
+        let Some(table) = self.table(value, "`key`") else { return rules };
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                "query" => set(&mut rules.query, self.query(value)),
+                "cookies" => rules.cookies = self.list(value, "a cookie name", non_empty),
+                "headers" => {
+                    rules.headers = self.list(value, "a header field name", |text| {
+                        HeaderName::from_bytes(text.as_bytes()).ok().map(|name| name.as_str().to_owned())
+                    });
+                }
+                "device" => set(&mut rules.device, self.flag(value)),
+                other => self.unknown(key.span().start, other, "`key`"),
+            }
+        }
+        rules
+    }
+
+    fn query(&mut self, value: &Value<'_>) -> Option<QueryRule> {
+        const WANTED: &str = "\"keep\", \"sort\", \"drop\", { allow = [..] } or { deny = [..] }";
+        if let Some(text) = value.get_ref().as_str() {
+            return match text {
+                "keep" => Some(QueryRule::Keep),
+                "sort" => Some(QueryRule::Sort),
+                "drop" => Some(QueryRule::Drop),
+                _ => self.wrong(value, WANTED),
+            };
+        }
+        let mut members = value.get_ref().as_table().into_iter().flatten();
+        let (Some((key, list)), None) = (members.next(), members.next()) else { return self.wrong(value, WANTED) };
+        match key.get_ref().as_ref() {
+            "allow" => Some(QueryRule::Allow(self.list(list, "a parameter name", non_empty))),
+            "deny" => Some(QueryRule::Deny(self.list(list, "a parameter name", non_empty))),
+            _ => self.wrong(value, WANTED),
+        }
+    }
+
+    fn list<T>(&mut self, value: &Value<'_>, wanted: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong::<()>(value, &format!("an array, each {wanted}"));
+            return Vec::new();
+        };
+        let mut list = Vec::new();
+        for item in array.iter() {
+            match item.get_ref().as_str() {
+                Some(text) => match parse(text) {
+                    Some(parsed) => list.push(parsed),
+                    None => self.fault(item.span().start, format!("{text:?} is not {wanted}")),
+                },
+                None => {
+                    self.wrong::<()>(item, wanted);
+                }
+            }
+        }
+        list
+    }
+
+    fn parsed<T: std::str::FromStr>(&mut self, value: &Value<'_>, wanted: &str) -> Option<T> {
+        let Some(text) = value.get_ref().as_str() else { return self.wrong(value, wanted) };
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.fault(value.span().start, format!("{text:?} is not {wanted}"));
+        }
+        parsed
+    }
+
+    fn text(&mut self, value: &Value<'_>) -> Option<String> {
+        match value.get_ref().as_str() {
+            Some(text) => Some(text.to_owned()),
+            None => self.wrong(value, "a string"),
+        }
+    }
+
+    fn flag(&mut self, value: &Value<'_>) -> Option<bool> {
+        match value.get_ref().as_bool() {
+            Some(flag) => Some(flag),
+            None => self.wrong(value, "true or false"),
+        }
+    }
+
+    fn count(&mut self, value: &Value<'_>, range: std::ops::RangeInclusive<usize>) -> Option<usize> {
+        let number = value
+            .get_ref()
+            .as_integer()
+            .and_then(|number| usize::from_str_radix(number.as_str(), number.radix()).ok())
+            .filter(|number| range.contains(number));
+        match number {
+            Some(number) => Some(number),
+            None => {
+                let message = format!("expected a whole number from {} to {}", range.start(), range.end());
+                self.fault(value.span().start, message);
+                None
+            }
+        }
+    }
+
+    fn size(&mut self, value: &Value<'_>, least: u64, most: u64) -> Option<u64> {
+        let size = match value.get_ref() {
+            DeValue::String(text) => parse_size(text),
+            DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
+                .map_err(|_| "a size is not negative and fits 64 bits".to_owned()),
+            _ => return self.wrong(value, "a size: bytes, or \"256MiB\""),
+        };
+        let size = size.and_then(|size| match size {
+            _ if size < least => Err(format!("the least size here is {least} bytes")),
+            _ if size > most => Err(format!("the largest size here is {most} bytes")),
+            size => Ok(size),
+        });
+        match size {
+            Ok(size) => Some(size),
+            Err(message) => {
+                self.fault(value.span().start, message);
+                None
+            }
+        }
+    }
+
+    fn duration(&mut self, value: &Value<'_>) -> Option<Duration> {
+        let Some(text) = value.get_ref().as_str() else { return self.wrong(value, "a duration such as \"10s\"") };
+        match humantime::parse_duration(text) {
+            Ok(duration) => Some(duration),
+            Err(error) => {
+                self.fault(value.span().start, format!("{text:?} is no duration such as \"10s\": {error}"));
+                None
+            }
+        }
+    }
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+fn non_empty(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn host(text: &str) -> Option<String> {
+    let plausible = text == "*" || (!text.is_empty() && !text.contains(['/', '*', '@', ' ', '?', '#']));
+    plausible.then(|| text.to_owned())
+}

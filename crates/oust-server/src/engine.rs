@@ -1,0 +1,121 @@
+//! Where the server meets the engine's keys and sites.
+
+use http::HeaderMap;
+use oust::Key;
+use oust::purge::{Matcher, Selector};
+use oust::site::{self, Environment, KeyPolicy, Sites};
+
+use crate::config::{QueryRule, Site};
+
+/// What a key asks an origin for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
+    /// Host and port, for the `Host` field.
+    pub(crate) authority: &'a str,
+    /// Host without port.
+    pub(crate) host: &'a str,
+    /// Path and query of the canonical URL.
+    pub(crate) path_and_query: &'a str,
+}
+
+/// Why a request has no key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoKey {
+    /// Its host belongs to no site.
+    UnknownHost,
+    /// It is longer than a key may be: not cached, but passed on.
+    TooLong,
+    /// It is no URL.
+    Malformed(String),
+}
+
+/// The engine's sites for those of the configuration, or which one is wrong, and how.
+pub(crate) fn sites(sites: &[Site]) -> Result<Sites, (Option<usize>, String)> {
+    let engine: Vec<site::Site> = sites.iter().map(engine_site).collect();
+    Sites::new(engine.iter().cloned()).map_err(|error| {
+        // It stops at the first site that is wrong: the shortest list with an error ends with that one.
+        let at = (0..engine.len()).find(|&at| Sites::new(engine.iter().take(at + 1).cloned()).is_err());
+        (at, error.to_string())
+    })
+}
+
+fn engine_site(site: &Site) -> site::Site {
+    let rules = &site.key;
+    let query = match &rules.query {
+        QueryRule::Keep => site::Query::Keep,
+        QueryRule::Sort => site::Query::Sort,
+        QueryRule::Drop => site::Query::Drop,
+        QueryRule::Allow(names) => site::Query::Allow(names.clone()),
+        QueryRule::Deny(names) => site::Query::Deny(names.clone()),
+    };
+    let policy = KeyPolicy::new()
+        .query(query)
+        .cookies(rules.cookies.iter().cloned())
+        .headers(rules.headers.iter().cloned())
+        .device(rules.device);
+    site::Site::new(site.hosts.iter().cloned())
+        .aliases(site.aliases.iter().cloned())
+        .environment(if site.staging { Environment::Staging } else { Environment::Production })
+        .merge_schemes(site.merge_schemes)
+        .policy(policy)
+}
+
+/// The key of a request.
+pub(crate) fn key(
+    sites: &Sites,
+    scheme: &str,
+    authority: &str,
+    path_and_query: &str,
+    headers: &HeaderMap,
+) -> Result<Key, NoKey> {
+    let key = sites.key(scheme.as_bytes(), authority.as_bytes(), path_and_query.as_bytes(), headers);
+    key.map_err(|error| match error.malformed() {
+        None => NoKey::UnknownHost,
+        Some(error) if error.is_too_long() => NoKey::TooLong,
+        Some(error) => NoKey::Malformed(error.to_string()),
+    })
+}
+
+/// The canonical URL of a key, in parts.
+pub(crate) fn target(key: &Key) -> Target<'_> {
+    let key = key.as_ref();
+    let authority = text(key.authority());
+    let scheme = if key.scheme() == b"https" { "https" } else { "http" };
+    let before_path = scheme.len() + "://".len() + authority.len();
+    let path_and_query = key.url().get(before_path..).map_or("/", text);
+    Target { scheme, authority, host: text(key.host()), path_and_query }
+}
+
+/// The text of a key.
+pub(crate) fn key_text(key: &Key) -> String {
+    text(key.text()).to_owned()
+}
+
+/// Canonical keys are ASCII: nothing is lost.
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Selectors to try keys against, outside any cache.
+#[derive(Debug, Default)]
+pub(crate) struct Patterns {
+    matchers: Vec<Matcher>,
+}
+
+impl Patterns {
+    /// One more; an error says what is wrong and at which byte.
+    pub(crate) fn add(&mut self, selector: &Selector) -> Result<(), (String, Option<usize>)> {
+        let matcher =
+            Matcher::new(selector, &Sites::default()).map_err(|error| (error.to_string(), error.position()))?;
+        self.matchers.push(matcher);
+        Ok(())
+    }
+
+    /// Whether any takes the key. What is no key is taken by none.
+    pub(crate) fn matches(&self, key: &[u8]) -> bool {
+        let Ok(key) = Key::parse(key) else { return false };
+        self.matchers.iter().any(|matcher| matcher.matches(key.as_ref()))
+    }
+}

@@ -1,0 +1,36 @@
+//! A short blind run of each target on a stable toolchain. `OUST_FUZZ_CASES` sets how many cases, `OUST_FUZZ_SEED` where they begin.
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn run(body: fn(&[u8]), longest: u64) {
+    let from = number("OUST_FUZZ_SEED", 1);
+    for seed in from..from + number("OUST_FUZZ_CASES", 300) {
+        // Shown only if the case fails.
+        println!("seed {seed}");
+        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state >> 33
+        };
+        let len = next() % longest;
+        let data: Vec<u8> = (0..len).map(|_| u8::try_from(next() >> 8 & 0xFF).unwrap_or(0)).collect();
+        body(&data);
+    }
+}
+
+#[test]
+fn pattern_vs_reference() {
+    run(oust_fuzz::pattern_vs_reference, 1200);
+}
+
+#[test]
+fn canonical_equivalence() {
+    run(oust_fuzz::canonical_equivalence, 400);
+}
+
+#[test]
+fn ops_vs_model() {
+    run(oust_fuzz::ops_vs_model, 1200);
+}

@@ -1,0 +1,31 @@
+//! Runs every checked-in case on a stable toolchain: `cargo test --no-default-features`.
+
+use std::path::Path;
+
+fn replay(name: &str, body: fn(&[u8])) {
+    for kind in ["seeds", "regressions"] {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(kind).join(name);
+        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
+        for entry in entries {
+            let path = entry.expect("readable directory").path();
+            // Shown only if the case fails.
+            println!("{}", path.display());
+            body(&std::fs::read(&path).expect("readable case"));
+        }
+    }
+}
+
+#[test]
+fn pattern_vs_reference() {
+    replay("pattern_vs_reference", oust_fuzz::pattern_vs_reference);
+}
+
+#[test]
+fn canonical_equivalence() {
+    replay("canonical_equivalence", oust_fuzz::canonical_equivalence);
+}
+
+#[test]
+fn ops_vs_model() {
+    replay("ops_vs_model", oust_fuzz::ops_vs_model);
+}

@@ -1,0 +1,267 @@
+//! The grammar of patterns and globs: text to shapes.
+//!
+//! Literals are canonicalised piece by piece, each as it would be in a URL at that place: dot segments before the first wildcard are removed, later
+//! ones have no meaning and are refused, as are a wildcard inside an escape and a `%` that starts none.
+
+use super::error::SelectorError;
+use super::program::{Part, Program, Target};
+use super::selector::{Shape, schemes};
+use crate::key::canonical::{self, Part as UrlPart, Scheme, Stray};
+use crate::key::{Key, MAX_KEY};
+use crate::site::Sites;
+
+/// How runs of `*` are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stars {
+    /// `*` stops at a slash of the path, two or more cross everything.
+    Native,
+    /// Any run crosses everything.
+    Crossing,
+}
+
+/// A canonical literal, then wildcards (whether they cross slashes), each with the canonical literal behind it.
+#[derive(Debug, Default)]
+struct Pieces {
+    first: Vec<u8>,
+    rest: Vec<(bool, Vec<u8>)>,
+    /// Where the path ends in `first`.
+    path_end: usize,
+}
+
+impl Pieces {
+    fn len(&self) -> usize {
+        self.rest.iter().fold(self.first.len(), |sum, (_, literal)| sum.saturating_add(literal.len()))
+    }
+}
+
+/// A wildcard's length, the literal behind it and that literal's position.
+type Token<'a> = (usize, &'a [u8], usize);
+
+/// Cuts a text at its wildcards: the literal before the first, then each wildcard with the literal behind it.
+fn tokens(text: &[u8], at: usize) -> (&[u8], Vec<Token<'_>>) {
+    let end = memchr::memchr(b'*', text).unwrap_or(text.len());
+    let (first, mut rest) = text.split_at_checked(end).unwrap_or((text, &[]));
+    let mut tokens = Vec::new();
+    while !rest.is_empty() {
+        let stars = rest.iter().take_while(|&&b| b == b'*').count();
+        let after = rest.get(stars..).unwrap_or_default();
+        let end = memchr::memchr(b'*', after).unwrap_or(after.len());
+        let (literal, next) = after.split_at_checked(end).unwrap_or((after, &[]));
+        tokens.push((stars, literal, at.saturating_add(text.len().saturating_sub(after.len()))));
+        rest = next;
+    }
+    (first, tokens)
+}
+
+/// Refuses a wildcard that stands right behind a begun escape.
+fn whole_escapes(literal: &[u8], at: usize) -> Result<(), SelectorError> {
+    match literal {
+        [.., b'%'] => {}
+        [.., b'%', digit] if digit.is_ascii_hexdigit() => {}
+        _ => return Ok(()),
+    }
+    Err(SelectorError::malformed("a wildcard inside a percent-encoding").at(at.saturating_add(literal.len())))
+}
+
+/// The pieces of path and query.
+fn target(text: &[u8], at: usize, stars: Stars) -> Result<Pieces, SelectorError> {
+    let (first, tokens) = tokens(text, at);
+    let mut pieces = Pieces::default();
+    let open = !tokens.is_empty();
+    if open {
+        whole_escapes(first, at)?;
+    }
+    let mark = memchr::memchr(b'?', first);
+    let (path, query) = first.split_at_checked(mark.unwrap_or(first.len())).unwrap_or((first, &[]));
+    if path.is_empty() {
+        pieces.first.push(b'/');
+    } else {
+        canonical::push(&mut pieces.first, path, UrlPart::Path, Stray::Refuse, at)?;
+        canonical::remove_dots(&mut pieces.first, 0, open && mark.is_none());
+    }
+    pieces.path_end = pieces.first.len();
+    canonical::push(&mut pieces.first, query, UrlPart::Query, Stray::Refuse, at.saturating_add(path.len()))?;
+
+    let mut in_query = mark.is_some();
+    // Whether the path segment the wildcard stands in began with nothing but one dot.
+    let mut dot_before = !in_query && pieces.first.ends_with(b"/.");
+    let count = tokens.len();
+    for (index, (run, literal, literal_at)) in tokens.into_iter().enumerate() {
+        let last = index.saturating_add(1) == count;
+        if !last {
+            whole_escapes(literal, literal_at)?;
+        }
+        let mut out = Vec::with_capacity(literal.len());
+        // Behind the path both kinds of wildcard are the same.
+        let crossing = run > 1 || stars == Stars::Crossing || (mark.is_some() && in_query);
+        if in_query {
+            canonical::push(&mut out, literal, UrlPart::Query, Stray::Refuse, literal_at)?;
+        } else {
+            let mark = memchr::memchr(b'?', literal);
+            let (path, query) = literal.split_at_checked(mark.unwrap_or(literal.len())).unwrap_or((literal, &[]));
+            canonical::push(&mut out, path, UrlPart::Path, Stray::Refuse, literal_at)?;
+            dot_before = no_dot_segments(&out, path, literal_at, last || mark.is_some(), dot_before)?;
+            canonical::push(&mut out, query, UrlPart::Query, Stray::Refuse, literal_at.saturating_add(path.len()))?;
+            in_query = mark.is_some();
+        }
+        pieces.rest.push((crossing, out));
+    }
+    if pieces.len() > MAX_KEY {
+        return Err(SelectorError::too_large("key bytes", MAX_KEY));
+    }
+    Ok(pieces)
+}
+
+/// Refuses dot segments in the path behind a wildcard. `closed`: no wildcard follows in the path. Returns whether the text ends in a segment `.`.
+fn no_dot_segments(
+    canonical: &[u8],
+    raw: &[u8],
+    at: usize,
+    closed: bool,
+    dot_before: bool,
+) -> Result<bool, SelectorError> {
+    let is_slash = |b: &u8| *b == b'/';
+    // An encoded slash stays encoded, so that both have the same segments.
+    let mut segments = canonical.split(is_slash).zip(raw.split(is_slash)).enumerate().peekable();
+    let mut position = at;
+    while let Some((index, (segment, raw))) = segments.next() {
+        let last = segments.peek().is_none();
+        let whole = !last || closed;
+        let dots = if index == 0 { dot_before && segment == b"." } else { matches!(segment, b"." | b"..") };
+        if dots && whole {
+            return Err(SelectorError::malformed("a dot segment after a wildcard").at(position));
+        }
+        if last {
+            return Ok(index > 0 && segment == b".");
+        }
+        position = position.saturating_add(raw.len()).saturating_add(1);
+    }
+    Ok(false)
+}
+
+/// The pieces of a variation.
+fn variation(text: &[u8], at: usize) -> Result<Part, SelectorError> {
+    if matches!(text.first(), None | Some(b'@')) {
+        return Err(SelectorError::malformed("a variation is not empty and does not begin with '@'").at(at));
+    }
+    let (first, tokens) = tokens(text, at);
+    let mut literal = Vec::with_capacity(first.len());
+    if !tokens.is_empty() {
+        whole_escapes(first, at)?;
+    }
+    canonical::push(&mut literal, first, UrlPart::Variation, Stray::Refuse, at)?;
+    let mut rest = Vec::with_capacity(tokens.len());
+    let count = tokens.len();
+    for (index, (_, piece, piece_at)) in tokens.into_iter().enumerate() {
+        if index.saturating_add(1) < count {
+            whole_escapes(piece, piece_at)?;
+        }
+        let mut out = Vec::with_capacity(piece.len());
+        canonical::push(&mut out, piece, UrlPart::Variation, Stray::Refuse, piece_at)?;
+        // A variation has no path: every wildcard crosses.
+        rest.push((true, out));
+    }
+    Part::pattern(literal, &rest)
+}
+
+/// Compiles a pattern. O(text).
+pub(super) fn compile(text: &[u8], stars: Stars, sites: &Sites) -> Result<Vec<Shape>, SelectorError> {
+    let separator = canonical::separator(text);
+    let url = separator.and_then(|at| text.get(..at)).unwrap_or(text);
+    let behind = separator.map(|at| at.saturating_add(2)).and_then(|at| Some((text.get(at..)?, at)));
+    let cut = canonical::cut(url)?;
+    let schemes = schemes(cut.scheme)?;
+    if let Some(star) = memchr::memchr(b'*', cut.authority) {
+        let at = cut.authority_at.saturating_add(star);
+        return Err(SelectorError::malformed("a wildcard in the host or port").at(at));
+    }
+    let (path_and_query, fragment) = match memchr::memchr(b'#', cut.target) {
+        Some(hash) => cut.target.split_at_checked(hash).unwrap_or((cut.target, &[])),
+        None => (cut.target, &[][..]),
+    };
+    if let Some(star) = memchr::memchr(b'*', fragment) {
+        let at = cut.target_at.saturating_add(path_and_query.len()).saturating_add(star);
+        return Err(SelectorError::malformed("a wildcard in the fragment, which is no part of a key").at(at));
+    }
+    let wild = memchr::memchr(b'*', path_and_query).is_some();
+    let wild_behind = behind.is_some_and(|(variation, _)| memchr::memchr(b'*', variation).is_some());
+    let pieces = if wild { Some(target(path_and_query, cut.target_at, stars)?) } else { None };
+
+    let mut shapes = Vec::with_capacity(schemes.len());
+    for &scheme in schemes {
+        let variation = match behind {
+            Some((text, at)) if wild || wild_behind => Some(variation(text, at)?),
+            _ => None,
+        };
+        let Some(pieces) = &pieces else {
+            let literal = if wild_behind { None } else { behind };
+            let key = sites.rewrite(Key::read_url(url, literal, Some(scheme), Stray::Refuse)?)?;
+            let key = key.as_ref();
+            shapes.push(match (behind, variation) {
+                (_, Some(variation)) => {
+                    let slash =
+                        key.text().get(..usize::from(key.layout().path_end)).and_then(|t| memchr::memrchr(b'/', t));
+                    let dir = key.text().get(..slash.map_or(0, |at| at.saturating_add(1))).unwrap_or_default().into();
+                    let text = Part::pattern(key.url().to_vec(), &[])?;
+                    Shape::Residual { dir, program: Program::pattern(Target::Url, text, Some(variation)) }
+                }
+                (Some(_), None) => Shape::Key(key.text().into()),
+                (None, None) => Shape::Url(key.url().into()),
+            });
+            continue;
+        };
+        let mark = memchr::memchr(b'?', path_and_query);
+        let (base, keeps_query) = origin(&cut, scheme, sites)?;
+        if let Some(mark) = mark.filter(|_| !keeps_query) {
+            let reason = "the site's key policy changes queries, which cannot be applied to a pattern with a wildcard in or before its query";
+            return Err(SelectorError::malformed(reason).at(cut.target_at.saturating_add(mark)));
+        }
+        let by_path = stars == Stars::Native && mark.is_none() && behind.is_none();
+        shapes.push(shape(base, pieces, by_path, variation)?);
+    }
+    Ok(shapes)
+}
+
+/// The canonical `scheme://host[:port]` under which a selector's keys are, and whether its site keeps queries.
+pub(super) fn origin(
+    cut: &canonical::Cut<'_>,
+    scheme: Scheme,
+    sites: &Sites,
+) -> Result<(Vec<u8>, bool), SelectorError> {
+    let (name, digits, digits_at) = canonical::split_authority(cut.authority, cut.authority_at)?;
+    let mut host = Vec::with_capacity(name.len());
+    canonical::push_host(&mut host, name, cut.authority_at)?;
+    let port = canonical::port(digits, cut.authority_at.saturating_add(digits_at))?;
+    let place = sites.place(scheme, &host, port.filter(|&port| port != scheme.default_port()));
+    let mut base = Vec::new();
+    place.push(&mut base);
+    Ok((base, place.keeps_query()))
+}
+
+/// The narrowest shape of a pattern with a wildcard in its URL part.
+fn shape(mut text: Vec<u8>, pieces: &Pieces, by_path: bool, variation: Option<Part>) -> Result<Shape, SelectorError> {
+    let base = text.len();
+    text.extend_from_slice(&pieces.first);
+    let slash = pieces.first.get(..pieces.path_end).and_then(|path| memchr::memrchr(b'/', path)).unwrap_or(0);
+    let dir: Box<[u8]> = text.get(..base.saturating_add(slash).saturating_add(1)).unwrap_or(&text).into();
+    if let [(crossing, suffix)] = pieces.rest.as_slice()
+        && dir.len() == text.len()
+        && variation.is_none()
+    {
+        // Such a directory says the same of the path and of the URL part if it goes to any depth.
+        if suffix.is_empty() && (by_path || *crossing) {
+            return Ok(Shape::Directory { dir, recursive: *crossing });
+        }
+        let is_extension = |suffix: &[u8]| {
+            suffix
+                .split_first()
+                .is_some_and(|(&dot, rest)| dot == b'.' && !rest.iter().any(|b| matches!(b, b'.' | b'/')))
+        };
+        if by_path && is_extension(suffix) {
+            return Ok(Shape::Extension { dir, recursive: *crossing, ext: suffix.as_slice().into() });
+        }
+    }
+    let target = if by_path { Target::Path } else { Target::Url };
+    let program = Program::pattern(target, Part::pattern(text, &pieces.rest)?, variation);
+    Ok(Shape::Residual { dir, program })
+}
