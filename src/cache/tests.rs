@@ -517,6 +517,18 @@ fn soft_expires_now_and_keeps_the_stale_windows() {
 }
 
 #[test]
+fn ages_count_from_the_head_however_long_the_body_takes() {
+    let rig = rig();
+    let fill = rig.lead(A).respond(head(&[]), None, fresh(), &[]);
+    rig.clock.advance(Duration::from_secs(59));
+    assert_eq!(fill.finish(), Admit::Stored);
+    let Lookup::Hit(hit) = rig.look(A) else { panic!("fresh for another second") };
+    assert_eq!((hit.age().as_secs(), hit.ttl()), (59, 1));
+    rig.clock.advance(Duration::from_secs(1));
+    assert!(!rig.hits(A));
+}
+
+#[test]
 fn g9_clock_steps_do_not_change_what_a_purge_took() {
     let rig = rig();
     rig.store(A, "old");
