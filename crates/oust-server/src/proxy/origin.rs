@@ -84,6 +84,9 @@ impl Origins {
     }
 
     /// Asks an origin of the target's host. Origins take turns; one that cannot be reached passes its turn on if nothing of the request is lost.
+    ///
+    /// A safe request without a body is also asked again when the connection ends before an answer: an origin may close an idle connection in the
+    /// moment it is used again.
     pub(super) async fn send(
         &self,
         target: &Target<'_>,
@@ -99,7 +102,12 @@ impl Origins {
             .or(self.any)
             .and_then(|index| self.groups.get(index))
             .ok_or(Failure::Nobody)?;
-        let tries = if matches!(body, Body::Empty) { group.origins.len() } else { 1 };
+        let safe = matches!(method, Method::GET | Method::HEAD) && matches!(body, Body::Empty);
+        let tries = match body {
+            Body::Empty if safe => group.origins.len().max(2),
+            Body::Empty => group.origins.len(),
+            _ => 1,
+        };
         let first = group.next.fetch_add(1, Ordering::Relaxed);
         let mut body = Some(body);
         let mut failure = Failure::Nobody;
@@ -108,7 +116,7 @@ impl Origins {
             let body = body.take().unwrap_or(Body::Empty);
             match self.ask(origin, target, method.clone(), path_and_query, headers.clone(), body).await {
                 Ok(response) => return Ok(response),
-                Err((Failure::Down, true)) => failure = Failure::Down,
+                Err((Failure::Down, unsent)) if unsent || safe => failure = Failure::Down,
                 Err((other, _)) => return Err(other),
             }
         }
