@@ -12,8 +12,8 @@ fn config(server: &str, origin: &Origin) -> String {
 }
 
 fn connect(oust: &Oust) -> TcpStream {
-    let stream = TcpStream::connect(oust.listen).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let stream = TcpStream::connect(oust.listen).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a connection");
     stream
 }
 

@@ -13,6 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::body::Body;
+use super::figures::Seldom;
 use crate::config::{Origin, Server, Site};
 use crate::engine::{self, Target};
 
@@ -25,6 +26,7 @@ pub(super) struct Origins {
     client: Client<HttpConnector, Body>,
     /// How long an origin may take to begin its answer.
     patience: Duration,
+    warned: Seldom,
 }
 
 #[derive(Debug)]
@@ -80,7 +82,7 @@ impl Origins {
             }
             groups.push(Group { origins: site.origins.clone(), next: AtomicUsize::new(0) });
         }
-        Self { by_host, any, groups, client, patience: server.body_timeout }
+        Self { by_host, any, groups, client, patience: server.body_timeout, warned: Seldom::default() }
     }
 
     /// Asks an origin of the target's host. Origins take turns; one that cannot be reached passes its turn on if nothing of the request is lost.
@@ -148,13 +150,21 @@ impl Origins {
         match tokio::time::timeout(self.patience, self.client.request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
-                tracing::warn!(origin = origin.authority, error = %Chain(&error), "origin failed");
+                self.warn(origin, &Chain(&error));
                 Err((Failure::Down, error.is_connect()))
             }
             Err(_) => {
-                tracing::warn!(origin = origin.authority, "origin did not answer in time");
+                self.warn(origin, &"no answer in time");
                 Err((Failure::Timeout, false))
             }
+        }
+    }
+
+    fn warn(&self, origin: &Origin, error: &dyn fmt::Display) {
+        if self.warned.now() {
+            tracing::warn!(origin = origin.authority, %error, "origin failed");
+        } else {
+            tracing::debug!(origin = origin.authority, %error, "origin failed");
         }
     }
 }
