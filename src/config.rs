@@ -120,7 +120,8 @@ impl Config {
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
             sites: self.sites.unwrap_or_default(),
         };
-        Cache::new(settings).map_err(|error| BuildError::new(format!("the sweeper thread could not be started: {error}")))
+        Cache::new(settings)
+            .map_err(|error| BuildError::new(format!("the sweeper thread could not be started: {error}")))
     }
 }
 

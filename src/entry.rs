@@ -199,9 +199,12 @@ impl Parts<'_> {
         let inline = self.key.text().len() + self.vary.as_bytes().len() + self.tags.as_bytes().len() + self.head.len();
         let (inline, chunks) = match &self.body {
             Body::Inline(bytes) => (inline + bytes.len(), 0),
-            Body::Chunks(chunks) => {
-                (inline, chunks.iter().map(chunk_weight).sum::<u64>() + allocated(chunks.capacity() * size_of::<Bytes>()) + allocated(size_of::<Vec<Bytes>>()))
-            }
+            Body::Chunks(chunks) => (
+                inline,
+                chunks.iter().map(chunk_weight).sum::<u64>()
+                    + allocated(chunks.capacity() * size_of::<Bytes>())
+                    + allocated(size_of::<Vec<Bytes>>()),
+            ),
         };
         allocated(size_of::<Header>() + 2 * size_of::<usize>() + inline) + chunks
     }

@@ -309,9 +309,7 @@ impl State {
             return;
         }
         let slowest = self.readers.iter().flatten().map(|at| at.chunk).min().unwrap_or(u64::MAX);
-        while self.first < slowest
-            && self.chunks.pop_front().is_some()
-        {
+        while self.first < slowest && self.chunks.pop_front().is_some() {
             self.first += 1;
         }
     }

@@ -74,7 +74,7 @@ fn allocated_bytes_stay_within_the_capacity() {
                 let Fetch::Lead(ticket) = cache.fetch(&key, &none, None) else { panic!("nobody else fetches") };
                 let head = Head::new(StatusCode::OK, HeaderMap::new());
                 let fresh = Freshness::fresh_for(Duration::from_secs(60));
-                let mut fill = ticket.respond(head, None, Some(fresh), &[b"tag", url[..20].as_bytes()]);
+                let mut fill = ticket.respond(head, None, Some(fresh), &[b"tag", &url.as_bytes()[..20]]);
                 let size = match random.below(1000) {
                     0 => random.below(1 << 20),
                     1..50 => random.below(60_000),

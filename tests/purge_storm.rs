@@ -1,6 +1,8 @@
 //! 1,000 purges a second of anything, retired as they are swept, while the origin takes 50 ms: fills are still stored, and what was not purged
 //! is hit as often as without purges. In virtual time, so that it is the same every time.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is the test's")]
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,6 +7,8 @@ mod engine;
 mod ops;
 mod pattern;
 mod rig;
+#[cfg(feature = "compiled")]
+mod single;
 
 pub use canonical::canonical_equivalence;
 pub use ops::ops_vs_model;

@@ -1,10 +1,14 @@
 //! Every kind of selector against keys on both sides of its edge, alone and as rules of a cache (section 3, G6).
 
-use oust_reference::{Entropy, Promise, Refused, Resource, Selector, Subject, matches, neighbours, selector};
+use oust::Layers;
+use oust_reference::{Act, Entropy, Promise, Resource, Selector, Subject, neighbours, selector};
+#[cfg(feature = "compiled")]
+use oust_reference::{Refused, matches};
 
-use crate::engine;
 use crate::ops::{act, layers};
 use crate::rig::Rig;
+#[cfg(feature = "compiled")]
+use crate::{engine, single};
 
 const MAX_KEYS: usize = 20;
 
@@ -29,13 +33,23 @@ pub fn pattern_vs_reference(data: &[u8]) {
     together(&selectors, &keys, &mut entropy);
 }
 
+/// One selector as the only rule of a cache that holds the keys: the refusal and each verdict.
+pub fn alone(selector: &Selector, keys: &[Subject]) {
+    #[cfg(feature = "compiled")]
+    compiled(selector, keys);
+    let Some(mut rig) = stored(keys) else { return };
+    rig.purge(std::slice::from_ref(selector), Act::Delete, Layers { edge: true, l2: true });
+    rig.conclude();
+}
+
 /// One selector, compiled for itself. A variant's fields are no matter of the key, so it is left to the cache.
-fn alone(selector: &Selector, keys: &[Subject]) {
+#[cfg(feature = "compiled")]
+fn compiled(selector: &Selector, keys: &[Subject]) {
     if matches!(selector, Selector::Variant(..)) {
         return;
     }
     let Some(engine_selector) = engine::selector(selector) else { return };
-    let compiled = engine::compile(&engine_selector);
+    let compiled = single::compile(&engine_selector);
     for key in keys {
         let want = match matches(selector, key) {
             Err(Refused::Unknown) => continue,
@@ -54,18 +68,26 @@ fn alone(selector: &Selector, keys: &[Subject]) {
     }
 }
 
-/// All of them as rules, with keys that are stored before, between and after them.
-fn together(selectors: &[Selector], keys: &[Subject], entropy: &mut Entropy<'_>) {
+const PROMISE: Promise =
+    Promise { lifetime: 1_000_000, while_revalidate: 1_000_000, if_error: 0, must_revalidate: false, no_cache: false };
+
+/// A cache that holds the keys, each with its tags.
+fn stored(keys: &[Subject]) -> Option<Rig> {
     let resources: Vec<Resource> =
         keys.iter().map(|key| Resource { key: Subject { tags: Vec::new(), ..key.clone() }, varies: false }).collect();
     if resources.is_empty() {
-        return;
+        return None;
     }
-    let promise = Promise { lifetime: 1_000_000, while_revalidate: 1_000_000, ..Promise::default() };
     let mut rig = Rig::new(resources, false);
     for (at, key) in keys.iter().enumerate() {
-        rig.store(at, 0, promise, key.tags.clone(), 10);
+        rig.store(at, 0, PROMISE, key.tags.clone(), 10);
     }
+    Some(rig)
+}
+
+/// All of them as rules, with keys that are stored before, between and after them.
+fn together(selectors: &[Selector], keys: &[Subject], entropy: &mut Entropy<'_>) {
+    let Some(mut rig) = stored(keys) else { return };
     for selector in selectors {
         let (act, layers) = (act(entropy), layers(entropy));
         rig.purge(std::slice::from_ref(selector), act, layers);
@@ -77,7 +99,7 @@ fn together(selectors: &[Selector], keys: &[Subject], entropy: &mut Entropy<'_>)
             }
             3 | 4 => {
                 let at = entropy.below(keys.len());
-                rig.store(at, 0, promise, keys[at].tags.clone(), 10);
+                rig.store(at, 0, PROMISE, keys[at].tags.clone(), 10);
             }
             5 => rig.sweep(),
             _ => {}

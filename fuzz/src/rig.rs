@@ -1,6 +1,7 @@
 //! A real cache and the model side by side: each operation goes to both, and what the cache says must be allowed.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -56,6 +57,7 @@ pub struct Rig {
     waiting: Vec<Waiting>,
     held: Option<(usize, usize, Hit)>,
     versions: u64,
+    tracing: bool,
     /// Which fetches delivered a version, and the tags it was stored with.
     sources: BTreeMap<u64, (Vec<FillId>, Vec<Vec<u8>>)>,
 }
@@ -77,6 +79,7 @@ impl Rig {
             waiting: Vec::new(),
             held: None,
             versions: 0,
+            tracing: std::env::var_os("OUST_FUZZ_TRACE").is_some(),
             sources: BTreeMap::new(),
         }
     }
@@ -93,7 +96,15 @@ impl Rig {
     pub fn step_clock(&mut self, tens: i64) {
         self.now = self.now.saturating_add_signed(tens * 10_000).max(1);
         self.clock.set(self.now);
+        self.trace("clock", &tens);
         self.model.set_clock(self.now);
+    }
+
+    /// Says what happens next, for a case that is being looked into: `OUST_FUZZ_TRACE=1`.
+    fn trace(&self, what: &str, details: &dyn Debug) {
+        if self.tracing {
+            eprintln!("at {} seq {}: {what} {details:?}", self.now, self.model.seq());
+        }
     }
 
     /// Looks up and checks; what was found is held for a later revalidation.
@@ -109,6 +120,7 @@ impl Rig {
             Lookup::Miss(_) => (Outcome::Miss, None),
             other => panic!("unknown lookup {other:?}"),
         };
+        self.trace("lookup", &(resource, VARIANTS[variant], saw));
         if let Err(why) = self.model.looked_up(resource, VARIANTS[variant], saw) {
             panic!("{}: {why}", self.model.resources()[resource].key.text().escape_ascii());
         }
@@ -138,13 +150,22 @@ impl Rig {
                         "validators of the deleted version {version} would be sent"
                     );
                 }
+                self.trace("lead", &(resource, VARIANTS[variant], base, alone));
                 let id = self.model.begin(resource, VARIANTS[variant], base);
                 let own = Some(ticket.reader());
                 self.flights.push(Flight { id, resource, base, stage: Stage::Asked(ticket), own });
             }
             Fetch::Join(reader) => {
+                self.trace("join", &(resource, VARIANTS[variant]));
                 assert!(self.model.joinable(resource), "joined a fetch that a purge has overtaken, or none");
                 self.wait(reader, Some(self.model.seq()), VARIANTS[variant]);
+            }
+            // Somebody else's fetch was stored since the lookup: as good as a lookup now.
+            Fetch::Found(hit) => {
+                let saw = Outcome::Hit(version(&hit));
+                if let Err(why) = self.model.looked_up(resource, VARIANTS[variant], saw) {
+                    panic!("found instead of fetched: {why}");
+                }
             }
             other => panic!("unknown fetch {other:?}"),
         }
@@ -163,6 +184,7 @@ impl Rig {
         };
         self.versions += 1;
         let version = self.versions;
+        self.trace("respond", &(flight.id, version, promise, &tags));
         self.model.respond(flight.id, version, promise, tags.clone());
         let source = self.sources.entry(version).or_default();
         source.0.push(flight.id);
@@ -220,6 +242,7 @@ impl Rig {
             }
         };
         let stored = admit == Admit::Stored;
+        self.trace("finish", &(flight.id, flight.base, wanted, admit));
         match wanted {
             Storing::Must => assert!(stored, "not stored: {admit:?}"),
             Storing::MustNot => assert!(!stored, "stored what a purge has overtaken or what is not for storing"),
@@ -249,6 +272,7 @@ impl Rig {
     /// Publishes; whether it came into force.
     pub fn purge(&mut self, selectors: &[Selector], act: Act, layers: Layers) -> bool {
         let judged = self.model.judge(selectors);
+        self.trace("purge", &(selectors, act, layers, judged));
         let engine: Option<Vec<_>> = selectors.iter().map(engine::selector).collect();
         let Some(engine) = engine.filter(|_| judged != Err(Refused::Unknown)) else { return false };
         let action = match act {
@@ -275,6 +299,7 @@ impl Rig {
 
     /// Sweeps and retires every rule; nothing of it may show.
     pub fn sweep(&mut self) {
+        self.trace("sweep", &());
         self.cache.sweep();
         let live = self.cache.stats().live_rules;
         assert_eq!(live, 0, "rules left after a sweep");

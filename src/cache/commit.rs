@@ -46,7 +46,8 @@ impl Engine {
         let snapshot = self.rules.load();
         if base.is_none()
             && let Found::Entry(entry) = table.find(key, request)
-            && let Lookup::Hit(hit) = decide(Handle::Direct(entry.clone()), self.judge_in_table(&table, entry), self.now())
+            && let Lookup::Hit(hit) =
+                decide(Handle::Direct(entry.clone()), self.judge_in_table(&table, entry), self.now())
         {
             // Stored since the caller looked.
             return Fetch::Found(hit);
@@ -268,4 +269,3 @@ impl Engine {
 pub(crate) fn selectors(head: &Head, request: &HeaderMap, tags: &[&[u8]]) -> Option<(Vary, Tags)> {
     Some((Vary::new(&head.headers, request)?, Tags::encode(tags.iter().copied())))
 }
-

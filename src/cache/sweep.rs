@@ -96,13 +96,7 @@ impl Engine {
     }
 
     /// Ends what is found by hash.
-    fn end_direct(
-        &self,
-        rule: &Rule,
-        part: &Compiled,
-        url_hash: u64,
-        find: impl FnOnce(&Table, u64) -> Vec<EntryRef>,
-    ) {
+    fn end_direct(&self, rule: &Rule, part: &Compiled, url_hash: u64, find: impl FnOnce(&Table, u64) -> Vec<EntryRef>) {
         let mut table = self.edge.shard(url_hash).table.write();
         let found = find(&table, url_hash);
         for entry in &found {

@@ -4,8 +4,8 @@
 //! operation must wait for another's lock, a second thread runs it and tells when it is blocked.
 
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 

@@ -71,9 +71,12 @@ impl Counts {
     }
 }
 
+/// The hash of a key with a lease of its entry.
+type Leased = Option<(u64, Arc<EntryRef>)>;
+
 #[derive(Debug)]
 struct Front {
-    slots: Box<[Option<(u64, Arc<EntryRef>)>]>,
+    slots: Box<[Leased]>,
     tick: u32,
     probes: u32,
     hits: u32,
@@ -123,8 +126,7 @@ impl Fronts {
         if let Some(at) = locals.iter().position(|local| local.cache == self.id) {
             locals.swap(0, at);
         } else {
-            let local =
-                Arc::new(Local { cache: self.id, table: Mutex::new(Front::new()), counts: Counts::default() });
+            let local = Arc::new(Local { cache: self.id, table: Mutex::new(Front::new()), counts: Counts::default() });
             self.locals.lock().push(Arc::clone(&local));
             locals.insert(0, local);
         }

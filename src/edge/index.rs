@@ -169,7 +169,10 @@ impl Index {
                 }
                 for (position, &child) in node.children.iter().enumerate() {
                     let child = &stripe.nodes[child as usize];
-                    if child.parent as usize != id || child.position as usize != position || parent_len(&child.dir) != node.dir.len() {
+                    if child.parent as usize != id
+                        || child.position as usize != position
+                        || parent_len(&child.dir) != node.dir.len()
+                    {
                         return Err(format!("child {:?} does not know its place", String::from_utf8_lossy(&child.dir)));
                     }
                 }
@@ -373,7 +376,7 @@ impl Walk<'_> {
     /// Appends the next places to `out`; whether there may be more. For [`Scope::Hosts`], `host` is asked with each host's root
     /// (`scheme://host[:port]/`). The stripe's lock is held for one chunk only.
     pub(crate) fn next_chunk(&mut self, out: &mut Vec<Place>, mut host: impl FnMut(&[u8]) -> bool) -> bool {
-        while self.stripe < self.last {
+        if self.stripe < self.last {
             let stripe = self.index.stripes[self.stripe].lock();
             if !self.started {
                 self.started = true;
@@ -411,7 +414,11 @@ impl Walk<'_> {
                     if matches!(self.scope, Scope::Tag(_)) {
                         // The handle may be another object's by now; whoever asked judges what it finds there.
                         out.extend(stripe.objects.get(next as usize).map(|object| object.place));
-                    } else if stripe.nodes.get(next as usize).is_some_and(|root| !root.dir.is_empty() && host(&root.dir)) {
+                    } else if stripe
+                        .nodes
+                        .get(next as usize)
+                        .is_some_and(|root| !root.dir.is_empty() && host(&root.dir))
+                    {
                         self.stack.push(Visit::all(next));
                     }
                 } else {

@@ -118,7 +118,8 @@ impl Table {
     /// Entries that an entry with this key and these `Vary` selectors replaces: the same variant, and all that vary on other fields (the
     /// newest response's list is the key's). At the cap the oldest goes too.
     pub(crate) fn replaced_by(&self, hash: u64, text: &[u8], vary: VaryRef<'_>, uncacheable: bool) -> Vec<EntryRef> {
-        let same = |e: &&EntryRef| e.is_uncacheable() || (!uncacheable && (!e.vary().same_fields(vary) || e.vary() == vary));
+        let same =
+            |e: &&EntryRef| e.is_uncacheable() || (!uncacheable && (!e.vary().same_fields(vary) || e.vary() == vary));
         let mut gone: Vec<EntryRef> = self.of_key(hash, text).filter(same).cloned().collect();
         let stay = self.of_key(hash, text).filter(|e| !same(e));
         let (count, oldest) = stay.fold((0, None::<&EntryRef>), |(count, oldest), e| {
@@ -260,7 +261,11 @@ impl Table {
         }
         let varied = self.iter().filter(|entry| entry.key().variation().is_some()).count();
         if seen != self.map.len() || varied != self.variations.len() {
-            return Err(format!("{seen} queued, {} in the map, {varied}/{} varied", self.map.len(), self.variations.len()));
+            return Err(format!(
+                "{seen} queued, {} in the map, {varied}/{} varied",
+                self.map.len(),
+                self.variations.len()
+            ));
         }
         Ok(())
     }

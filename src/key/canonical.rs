@@ -206,6 +206,12 @@ pub(crate) fn remove_dots(out: &mut Vec<u8>, start: usize, open: bool) {
 /// Appends the canonical host of `host`, which stands at `at` in the caller's text.
 pub(crate) fn push_host(out: &mut Vec<u8>, host: &[u8], at: usize) -> Result<(), KeyError> {
     let bad = |offset: usize| KeyError::at(KeyErrorKind::Host, at.saturating_add(offset));
+    // As nearly every host is written: nothing to map, decode or drop.
+    let labels = host.split(|&b| b == b'.');
+    if host.len() <= MAX_HOST && labels.into_iter().all(plain_label) {
+        out.extend_from_slice(host);
+        return Ok(());
+    }
     if let Some(literal) = host.strip_prefix(b"[") {
         let address = literal.strip_suffix(b"]").and_then(|inner| std::str::from_utf8(inner).ok());
         let address: Ipv6Addr = address.and_then(|inner| inner.parse().ok()).ok_or_else(|| bad(0))?;
@@ -237,6 +243,11 @@ pub(crate) fn push_host(out: &mut Vec<u8>, host: &[u8], at: usize) -> Result<(),
     }
     out.extend_from_slice(&mapped);
     Ok(())
+}
+
+/// Whether a label is canonical as it stands without a look at the tables of IDNA.
+fn plain_label(label: &[u8]) -> bool {
+    !label.is_empty() && !label.starts_with(b"xn--") && label.iter().all(|&b| is(b, HOST))
 }
 
 fn decoded(host: &[u8], at: usize) -> Result<Cow<'_, [u8]>, KeyError> {
@@ -383,8 +394,9 @@ pub(crate) fn key(
     variation: Option<(&[u8], usize)>,
     stray: Stray,
 ) -> Result<(Vec<u8>, Layout), KeyError> {
-    let room = 16_usize.saturating_add(authority.0.len()).saturating_add(target.0.len());
-    let mut text = Vec::with_capacity(room.saturating_add(variation.map_or(0, |(v, _)| v.len())));
+    // Exact where the parts are canonical already, so that the text is boxed without a copy.
+    let room = [scheme.prefix().len(), authority.0.len(), target.0.len().max(1)].iter().sum::<usize>();
+    let mut text = Vec::with_capacity(room.saturating_add(variation.map_or(0, |(v, _)| v.len().saturating_add(2))));
     let (host, host_end) = push_origin(&mut text, scheme, authority.0, authority.1)?;
     let path = text.len();
     let path_end = push_target(&mut text, target.0, stray, target.1)?;

@@ -62,13 +62,21 @@ impl PrefixHasher {
         for word in words {
             state = fold(state ^ u64::from_le_bytes(*word), self.seed.step);
         }
-        let mut last = [0_u8; 8];
-        for (to, from) in last.iter_mut().zip(tail) {
-            *to = *from;
-        }
+        // Overlapping reads take the tail without a loop over its bytes; with the length mixed in nothing is ambiguous.
+        let last = if tail.is_empty() {
+            0
+        } else if let Some(word) = segment.last_chunk::<8>() {
+            u64::from_le_bytes(*word)
+        } else if let (Some(low), Some(high)) = (tail.first_chunk::<4>(), tail.last_chunk::<4>()) {
+            u64::from(u32::from_le_bytes(*low)) | u64::from(u32::from_le_bytes(*high)) << 32
+        } else {
+            // One to three bytes: the first, the middle and the last are all of them.
+            let byte = |at: usize| u64::from(tail.get(at).copied().unwrap_or_default());
+            byte(0) | byte(tail.len() / 2) << 8 | byte(tail.len().saturating_sub(1)) << 16
+        };
         // The length tells a tail of zero bytes from none, and one cut into segments from another.
         let len = u64::try_from(segment.len()).unwrap_or(u64::MAX);
-        state = fold(state ^ u64::from_le_bytes(last), self.seed.tail ^ (len << 1));
+        state = fold(state ^ last, self.seed.tail ^ (len << 1));
         self.state = state;
         state
     }

@@ -294,7 +294,7 @@ impl<'a> KeyRef<'a> {
     pub fn port(self) -> u16 {
         let digits = self.slice(self.layout.host_end.saturating_add(1), self.layout.path);
         let written = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-        written.unwrap_or(if self.scheme() == b"https" { 443 } else { 80 })
+        written.unwrap_or_else(|| if self.scheme() == b"https" { 443 } else { 80 })
     }
 
     /// The path, from its first `/` on.

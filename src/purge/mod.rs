@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 pub use error::SelectorError;
 pub(crate) use rules::{Rule, Snapshot};
-pub use selector::{MAX_SELECTOR, Matcher, Selector};
 pub(crate) use selector::{Compiled, Shape, Subject};
+pub use selector::{MAX_SELECTOR, Matcher, Selector};
 pub use tags::{MAX_TAG, Tags, TagsRef};
 pub(crate) use verdict::Verdict;
 
@@ -196,8 +196,16 @@ impl PurgeError {
     }
 
     pub(crate) fn too_many_rules(cap: usize) -> Self {
-        let message = format!("the cap of {cap} live rules is reached; retry when older purges are swept, or purge a host or everything");
+        let message = format!(
+            "the cap of {cap} live rules is reached; retry when older purges are swept, or purge a host or everything"
+        );
         Self { limit: Some(("max_rules", cap as u64)), ..Self::new(PurgeErrorKind::TooManyRules, message) }
+    }
+
+    pub(crate) fn over_positions(most: u64) -> Self {
+        let message =
+            format!("the live regexes would have more than {most} positions; retry when older purges are swept");
+        Self { limit: Some(("regex_positions", most)), ..Self::new(PurgeErrorKind::OverBudget, message) }
     }
 
     /// The limit that was passed: its name and value.

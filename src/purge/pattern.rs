@@ -34,8 +34,11 @@ impl Pieces {
     }
 }
 
-/// Cuts a text at its wildcards: the literal before the first, then each wildcard's length with the literal behind it and its position.
-fn tokens(text: &[u8], at: usize) -> (&[u8], Vec<(usize, &[u8], usize)>) {
+/// A wildcard's length, the literal behind it and that literal's position.
+type Token<'a> = (usize, &'a [u8], usize);
+
+/// Cuts a text at its wildcards: the literal before the first, then each wildcard with the literal behind it.
+fn tokens(text: &[u8], at: usize) -> (&[u8], Vec<Token<'_>>) {
     let end = memchr::memchr(b'*', text).unwrap_or(text.len());
     let (first, mut rest) = text.split_at_checked(end).unwrap_or((text, &[]));
     let mut tokens = Vec::new();
@@ -196,7 +199,8 @@ pub(super) fn compile(text: &[u8], stars: Stars, sites: &Sites) -> Result<Vec<Sh
             let key = key.as_ref();
             shapes.push(match (behind, variation) {
                 (_, Some(variation)) => {
-                    let slash = key.text().get(..usize::from(key.layout().path_end)).and_then(|t| memchr::memrchr(b'/', t));
+                    let slash =
+                        key.text().get(..usize::from(key.layout().path_end)).and_then(|t| memchr::memrchr(b'/', t));
                     let dir = key.text().get(..slash.map_or(0, |at| at.saturating_add(1))).unwrap_or_default().into();
                     let text = Part::pattern(key.url().to_vec(), &[])?;
                     Shape::Residual { dir, program: Program::pattern(Target::Url, text, Some(variation)) }
@@ -219,7 +223,11 @@ pub(super) fn compile(text: &[u8], stars: Stars, sites: &Sites) -> Result<Vec<Sh
 }
 
 /// The canonical `scheme://host[:port]` under which a selector's keys are, and whether its site keeps queries.
-pub(super) fn origin(cut: &canonical::Cut<'_>, scheme: Scheme, sites: &Sites) -> Result<(Vec<u8>, bool), SelectorError> {
+pub(super) fn origin(
+    cut: &canonical::Cut<'_>,
+    scheme: Scheme,
+    sites: &Sites,
+) -> Result<(Vec<u8>, bool), SelectorError> {
     let (name, digits, digits_at) = canonical::split_authority(cut.authority, cut.authority_at)?;
     let mut host = Vec::with_capacity(name.len());
     canonical::push_host(&mut host, name, cut.authority_at)?;
@@ -245,7 +253,9 @@ fn shape(mut text: Vec<u8>, pieces: &Pieces, by_path: bool, variation: Option<Pa
             return Ok(Shape::Directory { dir, recursive: *crossing });
         }
         let is_extension = |suffix: &[u8]| {
-            suffix.split_first().is_some_and(|(&dot, rest)| dot == b'.' && !rest.iter().any(|b| matches!(b, b'.' | b'/')))
+            suffix
+                .split_first()
+                .is_some_and(|(&dot, rest)| dot == b'.' && !rest.iter().any(|b| matches!(b, b'.' | b'/')))
         };
         if by_path && is_extension(suffix) {
             return Ok(Shape::Extension { dir, recursive: *crossing, ext: suffix.as_slice().into() });

@@ -54,7 +54,7 @@ enum Body {
     /// Runs of both kinds.
     Mixed { nfa: Nfa, suffix: Box<[u8]> },
     /// Anchored at `start`, open at the end. The literal beginning is part of the regex too.
-    Regex { start: usize, regex: Box<Regex> },
+    Regex { start: usize, positions: u32, regex: Box<Regex> },
 }
 
 impl Part {
@@ -84,9 +84,9 @@ impl Part {
         let path = path.saturating_sub(self.literal.len());
         match &self.body {
             Body::End => rest.is_empty(),
-            Body::Single { crossing, suffix } => rest.strip_suffix(&**suffix).is_some_and(|run| {
-                *crossing || memchr::memchr(b'/', run.get(..path).unwrap_or(run)).is_none()
-            }),
+            Body::Single { crossing, suffix } => rest
+                .strip_suffix(&**suffix)
+                .is_some_and(|run| *crossing || memchr::memchr(b'/', run.get(..path).unwrap_or(run)).is_none()),
             Body::Crossing { inner, suffix } => rest.strip_suffix(&**suffix).is_some_and(|mut rest| {
                 // The leftmost place of each literal leaves the most room for the next.
                 inner.iter().all(|literal| {
@@ -95,7 +95,7 @@ impl Part {
                 })
             }),
             Body::Mixed { nfa, suffix } => rest.strip_suffix(&**suffix).is_some_and(|rest| nfa.matches(rest, path)),
-            Body::Regex { start, regex } => {
+            Body::Regex { start, regex, .. } => {
                 regex.is_match(Input::new(text).range(*start..).anchored(Anchored::Yes).earliest(true))
             }
         }
@@ -108,27 +108,35 @@ impl Program {
     }
 
     /// `literal` begins every text the regex matches, which is anchored at byte `start` of it.
-    pub(super) fn regex(target: Target, literal: Vec<u8>, start: usize, regex: Regex) -> Self {
-        let body = Body::Regex { start, regex: Box::new(regex) };
+    pub(super) fn regex(target: Target, literal: Vec<u8>, start: usize, positions: u32, regex: Regex) -> Self {
+        let body = Body::Regex { start, positions, regex: Box::new(regex) };
         Self { target, text: Part { literal: literal.into(), body }, variation: None }
     }
 
     /// What every key it matches begins with, from the scheme on.
-    #[cfg_attr(not(test), expect(dead_code, reason = "used by the rule table"))]
+    #[cfg(test)]
     pub(crate) fn literal_prefix(&self) -> &[u8] {
         &self.text.literal
     }
 
-    /// What of a key it looks at: keys that agree in it are all matched or none.
-    #[cfg_attr(not(test), expect(dead_code, reason = "used by the rule table"))]
-    pub(crate) fn target(&self) -> Target {
-        if self.variation.is_some() { Target::Key } else { self.target }
+    /// Whether all it takes is in the directory its literal beginning names: nothing below needs to be asked.
+    pub(crate) fn stays_in_directory(&self) -> bool {
+        match &self.text.body {
+            Body::Single { crossing: false, suffix } => {
+                self.target == Target::Path && memchr::memchr(b'/', suffix).is_none()
+            }
+            _ => false,
+        }
     }
 
-    /// Whether it is a regex, which costs more than a pattern and is best tried last.
-    #[cfg_attr(not(test), expect(dead_code, reason = "used by the rule table"))]
-    pub(crate) fn is_regex(&self) -> bool {
-        matches!(self.text.body, Body::Regex { .. })
+    /// Positions of a regex when written out; `None` for a pattern.
+    ///
+    /// In the worst case a byte of the key costs so many steps of some 10 ns: admission has to bound their sum over the live rules of a host.
+    pub(crate) fn regex_positions(&self) -> Option<u32> {
+        match self.text.body {
+            Body::Regex { positions, .. } => Some(positions),
+            _ => None,
+        }
     }
 
     /// Whether it takes a key. See the module for what bounds the time.

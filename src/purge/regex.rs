@@ -24,7 +24,7 @@ pub(crate) const MAX_UNLIMITED: usize = 2;
 /// Largest number in a counted quantifier.
 pub(crate) const MAX_COUNT: u32 = 59;
 /// Most positions when every counted quantifier is written out: what bounds the steps for each byte of a key.
-pub(crate) const MAX_POSITIONS: usize = 10_000;
+pub(crate) const MAX_POSITIONS: u32 = 10_000;
 /// Most memory of the compiled automaton; what is over it although within [`MAX_POSITIONS`] repeats large classes.
 pub(crate) const MAX_MEMORY: usize = 4 << 20;
 /// Memory of the lazy automaton's cache; it is grown as needed, up to this.
@@ -41,7 +41,9 @@ pub(super) fn compile(text: &[u8], sites: &Sites) -> Result<Vec<Shape>, Selector
     };
     let at = cut.target_at.saturating_add(1);
     if pattern.len() > MAX_BYTES {
-        return Err(SelectorError::over_budget("regex bytes after the first '/'", MAX_BYTES).at(at.saturating_add(MAX_BYTES)));
+        return Err(
+            SelectorError::over_budget("regex bytes after the first '/'", MAX_BYTES).at(at.saturating_add(MAX_BYTES))
+        );
     }
     let Ok(pattern) = std::str::from_utf8(pattern) else {
         return Err(SelectorError::malformed("a regex is ASCII").at(at));
@@ -65,7 +67,10 @@ pub(super) fn compile(text: &[u8], sites: &Sites) -> Result<Vec<Shape>, Selector
         let start = base.len();
         literal_prefix(&parsed.hir, &mut base);
         let dir = directory(&base, start);
-        shapes.push(Shape::Residual { dir, program: Program::regex(target, base, start, build(&parsed.hir)?) });
+        shapes.push(Shape::Residual {
+            dir,
+            program: Program::regex(target, base, start, parsed.positions, build(&parsed.hir)?),
+        });
     }
     Ok(shapes)
 }
@@ -110,35 +115,36 @@ fn build(hir: &Hir) -> Result<meta::Regex, SelectorError> {
 /// A regex within the limits.
 struct Parsed {
     hir: Hir,
+    positions: u32,
     /// Position of a literal `?`.
     query: Option<usize>,
 }
 
 fn parse(pattern: &str, at: usize, target: Target) -> Result<Parsed, SelectorError> {
     let position = |span: &ast::Span| at.saturating_add(span.start.offset);
-    let tree = ast::parse::ParserBuilder::new()
-        .nest_limit(MAX_NESTING)
-        .empty_min_range(true)
-        .build()
-        .parse(pattern)
-        .map_err(|error| match error.kind() {
-            ast::ErrorKind::NestLimitExceeded(_) => {
-                let limit = usize::try_from(MAX_NESTING).unwrap_or(usize::MAX);
-                SelectorError::over_budget("regex nesting", limit).at(position(error.span()))
-            }
-            kind => SelectorError::malformed(format!("not a regex of the supported subset: {kind}")).at(position(error.span())),
-        })?;
+    let tree =
+        ast::parse::ParserBuilder::new().nest_limit(MAX_NESTING).empty_min_range(true).build().parse(pattern).map_err(
+            |error| match error.kind() {
+                ast::ErrorKind::NestLimitExceeded(_) => {
+                    let limit = usize::try_from(MAX_NESTING).unwrap_or(usize::MAX);
+                    SelectorError::over_budget("regex nesting", limit).at(position(error.span()))
+                }
+                kind => SelectorError::malformed(format!("not a regex of the supported subset: {kind}"))
+                    .at(position(error.span())),
+            },
+        )?;
     let mut limits = Limits { at, target, unlimited: 0, ignores_case: false, query: None };
-    if limits.walk(&tree)? > u64::try_from(MAX_POSITIONS).unwrap_or(u64::MAX) {
-        return Err(SelectorError::over_budget("regex positions", MAX_POSITIONS));
-    }
-    let hir = TranslatorBuilder::new()
-        .unicode(false)
-        .utf8(false)
-        .build()
-        .translate(pattern, &tree)
-        .map_err(|error| SelectorError::malformed(format!("not a regex of the supported subset: {}", error.kind())).at(position(error.span())))?;
-    Ok(Parsed { hir, query: limits.query })
+    let positions = limits.walk(&tree)?;
+    let Some(positions) = u32::try_from(positions).ok().filter(|&own| own <= MAX_POSITIONS) else {
+        let limit = usize::try_from(MAX_POSITIONS).unwrap_or(usize::MAX);
+        return Err(SelectorError::over_budget("regex positions", limit));
+    };
+    let hir =
+        TranslatorBuilder::new().unicode(false).utf8(false).build().translate(pattern, &tree).map_err(|error| {
+            SelectorError::malformed(format!("not a regex of the supported subset: {}", error.kind()))
+                .at(position(error.span()))
+        })?;
+    Ok(Parsed { hir, positions, query: limits.query })
 }
 
 /// Counts a tree and looks for literals no key can match. Recursion is bounded by [`MAX_NESTING`] and the length of the text.
@@ -220,17 +226,22 @@ impl Limits {
         let (count, unlimited) = match &op.kind {
             RepetitionKind::ZeroOrOne => (1, false),
             RepetitionKind::ZeroOrMore | RepetitionKind::OneOrMore => (1, true),
-            RepetitionKind::Range(RepetitionRange::Exactly(count) | RepetitionRange::Bounded(_, count)) => (*count, false),
+            RepetitionKind::Range(RepetitionRange::Exactly(count) | RepetitionRange::Bounded(_, count)) => {
+                (*count, false)
+            }
             RepetitionKind::Range(RepetitionRange::AtLeast(count)) => (*count, true),
         };
         if count > MAX_COUNT {
             let limit = usize::try_from(MAX_COUNT).unwrap_or(usize::MAX);
-            return Err(SelectorError::over_budget("the number in a regex quantifier", limit).at(self.position(&op.span)));
+            return Err(
+                SelectorError::over_budget("the number in a regex quantifier", limit).at(self.position(&op.span))
+            );
         }
         if unlimited {
             self.unlimited = self.unlimited.saturating_add(1);
             if self.unlimited > MAX_UNLIMITED {
-                return Err(SelectorError::over_budget("unlimited regex quantifiers", MAX_UNLIMITED).at(self.position(&op.span)));
+                return Err(SelectorError::over_budget("unlimited regex quantifiers", MAX_UNLIMITED)
+                    .at(self.position(&op.span)));
             }
         }
         Ok(u64::from(count.max(1)))
@@ -246,7 +257,8 @@ impl Limits {
             return Err(self.never("this byte is percent-encoded in every key and can never match", &literal.span));
         }
         if byte == b'?' {
-            self.query.get_or_insert(self.position(&literal.span));
+            let position = self.position(&literal.span);
+            self.query.get_or_insert(position);
         }
         Ok(())
     }
@@ -259,7 +271,9 @@ impl Limits {
         let low = rest.get(1).filter(|_| whole).and_then(first_byte).map(|(low, _)| low);
         for digit in std::iter::once(high).chain(low).map(fold) {
             if !upper(digit) {
-                return Err(self.never("a '%' is followed by two upper-case hexadecimal digits in every key", &percent.span));
+                return Err(
+                    self.never("a '%' is followed by two upper-case hexadecimal digits in every key", &percent.span)
+                );
             }
         }
         if low.and_then(|low| canonical::unhex(high, low)).is_some_and(canonical::is_unreserved) {
@@ -277,7 +291,9 @@ fn first_byte(tree: &Ast) -> Option<(u8, bool)> {
             let present = match &repetition.op.kind {
                 RepetitionKind::OneOrMore => true,
                 RepetitionKind::Range(
-                    RepetitionRange::Exactly(least) | RepetitionRange::AtLeast(least) | RepetitionRange::Bounded(least, _),
+                    RepetitionRange::Exactly(least)
+                    | RepetitionRange::AtLeast(least)
+                    | RepetitionRange::Bounded(least, _),
                 ) => *least > 0,
                 RepetitionKind::ZeroOrOne | RepetitionKind::ZeroOrMore => false,
             };

@@ -79,6 +79,13 @@ impl Snapshot {
     }
 }
 
+/// Most positions of all live regexes together: in the worst case a byte of a key costs each of them some nanoseconds.
+const MAX_POSITIONS: u64 = 1 << 20;
+
+fn positions_of<'a>(parts: impl Iterator<Item = &'a Compiled>) -> u64 {
+    parts.map(|part| part.shape().regex_positions()).sum()
+}
+
 /// A selector ready to be published.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -101,6 +108,8 @@ pub(crate) struct RuleSet {
 struct Publisher {
     /// Rules that no sweep has taken up yet, in order.
     pending: Vec<Arc<Rule>>,
+    /// Positions of the regexes among the live rules.
+    positions: u64,
 }
 
 /// What a sweep has to do: every rule up to `upto` that was not swept yet.
@@ -117,7 +126,7 @@ impl RuleSet {
             gates: Gates::new(),
             current: ArcSwap::from_pointee(first),
             live: AtomicU64::new(0),
-            publisher: Mutex::new(Publisher { pending: Vec::new() }),
+            publisher: Mutex::new(Publisher { pending: Vec::new(), positions: 0 }),
             max_rules,
         }
     }
@@ -144,12 +153,17 @@ impl RuleSet {
         record: impl FnOnce(u64, u64) -> Arc<Record>,
     ) -> Result<Arc<Record>, PurgeError> {
         let mut publisher = self.publisher.lock();
-        let fine = batch.iter().any(|rule| {
-            !rule.parts.iter().all(|part| matches!(part.shape(), Shape::Host { .. } | Shape::All))
-        });
+        let fine = batch
+            .iter()
+            .any(|rule| !rule.parts.iter().all(|part| matches!(part.shape(), Shape::Host { .. } | Shape::All)));
         if fine && self.live() as usize + batch.len() > self.max_rules {
             return Err(PurgeError::too_many_rules(self.max_rules));
         }
+        let positions = publisher.positions + positions_of(batch.iter().flat_map(|rule| &rule.parts));
+        if positions > MAX_POSITIONS {
+            return Err(PurgeError::over_positions(MAX_POSITIONS));
+        }
+        publisher.positions = positions;
         let old = self.current.load_full();
         let first = old.seq + 1;
         let last = old.seq + batch.len() as u64;
@@ -189,7 +203,8 @@ impl RuleSet {
 
     /// Retires every rule up to `upto`: no holder is judged below it any more. The sealed generation is freed with its last reader.
     pub(crate) fn retire(&self, upto: u64) {
-        let publisher = self.publisher.lock();
+        let mut publisher = self.publisher.lock();
+        publisher.positions = positions_of(publisher.pending.iter().flat_map(|rule| rule.parts()));
         let old = self.current.load_full();
         self.live.store(publisher.pending.len() as u64, Ordering::Relaxed);
         self.current.store(Arc::new(Snapshot {

@@ -106,8 +106,16 @@ impl Shape {
     pub(crate) fn walks(&self) -> Option<(&[u8], bool)> {
         match self {
             Self::Directory { dir, recursive } | Self::Extension { dir, recursive, .. } => Some((dir, *recursive)),
-            Self::Residual { dir, .. } => Some((dir, true)),
+            Self::Residual { dir, program } => Some((dir, !program.stays_in_directory())),
             _ => None,
+        }
+    }
+
+    /// Positions of a regex when written out, which bound what a byte of a key may cost; 0 for everything else.
+    pub(crate) fn regex_positions(&self) -> u64 {
+        match self {
+            Self::Residual { program, .. } => program.regex_positions().map_or(0, u64::from),
+            _ => 0,
         }
     }
 
@@ -213,7 +221,9 @@ fn same(a: &Shape, b: &Shape) -> bool {
         (Shape::Directory { dir: a, .. }, Shape::Directory { dir: b, .. })
         | (Shape::Extension { dir: a, .. }, Shape::Extension { dir: b, .. })
         | (Shape::Residual { dir: a, .. }, Shape::Residual { dir: b, .. }) => a == b,
-        (Shape::Host { name: a, port: p, below: x }, Shape::Host { name: b, port: q, below: y }) => (a, p, x) == (b, q, y),
+        (Shape::Host { name: a, port: p, below: x }, Shape::Host { name: b, port: q, below: y }) => {
+            (a, p, x) == (b, q, y)
+        }
         _ => false,
     }
 }

@@ -201,15 +201,25 @@ impl Generation {
             range.probe(Form::All, seed(Form::All), |_| true);
         }
         if used(Form::Url) != 0 {
-            range.probe(Form::Url, tapped(Form::Url, taps.url), |shape| matches!(shape, Shape::Url(url) if **url == *key.url()));
+            range.probe(
+                Form::Url,
+                tapped(Form::Url, taps.url),
+                |shape| matches!(shape, Shape::Url(url) if **url == *key.url()),
+            );
         }
         if used(Form::Key) != 0 {
-            range.probe(Form::Key, tapped(Form::Key, taps.key), |shape| matches!(shape, Shape::Key(text) if **text == *key.text()));
+            range.probe(
+                Form::Key,
+                tapped(Form::Key, taps.key),
+                |shape| matches!(shape, Shape::Key(text) if **text == *key.text()),
+            );
         }
         if used(Form::Variant) != 0 && subject.vary.is_some() {
-            range.probe(Form::Variant, tapped(Form::Variant, taps.key), |shape| {
-                matches!(shape, Shape::Variant { key: text, .. } if **text == *key.text())
-            });
+            range.probe(
+                Form::Variant,
+                tapped(Form::Variant, taps.key),
+                |shape| matches!(shape, Shape::Variant { key: text, .. } if **text == *key.text()),
+            );
         }
         range.directories(taps);
         range.hosts();
@@ -237,8 +247,7 @@ struct Range<'a, 'b> {
 
 impl Range<'_, '_> {
     fn probe(&mut self, form: Form, hash: u64, same: impl Fn(&Shape) -> bool) {
-        let Some(mut index) =
-            self.generation.find(hash, |cell| cell.form == form && same(cell.compiled().shape()))
+        let Some(mut index) = self.generation.find(hash, |cell| cell.form == form && same(cell.compiled().shape()))
         else {
             return;
         };
@@ -287,24 +296,28 @@ impl Range<'_, '_> {
             let bit = depth_bit(depth);
             let text = &key.url()[..usize::from(end)];
             if all & bit != 0 {
-                self.probe(Form::DirectoryAll, tapped(Form::DirectoryAll, hash), |shape| {
-                    matches!(shape, Shape::Directory { dir, .. } if **dir == *text)
-                });
+                self.probe(
+                    Form::DirectoryAll,
+                    tapped(Form::DirectoryAll, hash),
+                    |shape| matches!(shape, Shape::Directory { dir, .. } if **dir == *text),
+                );
             }
             if one & bit != 0 && depth == last {
-                self.probe(Form::DirectoryOne, tapped(Form::DirectoryOne, hash), |shape| {
-                    matches!(shape, Shape::Directory { dir, .. } if **dir == *text)
-                });
+                self.probe(
+                    Form::DirectoryOne,
+                    tapped(Form::DirectoryOne, hash),
+                    |shape| matches!(shape, Shape::Directory { dir, .. } if **dir == *text),
+                );
             }
             if residual & bit != 0 {
-                self.probe(Form::Residual, tapped(Form::Residual, hash), |shape| {
-                    matches!(shape, Shape::Residual { dir, .. } if **dir == *text)
-                });
+                self.probe(
+                    Form::Residual,
+                    tapped(Form::Residual, hash),
+                    |shape| matches!(shape, Shape::Residual { dir, .. } if **dir == *text),
+                );
             }
             if let Some(extension) = extension {
-                let named = |shape: &Shape| {
-                    matches!(shape, Shape::Extension { dir, ext, .. } if **dir == *text && **ext == *extension)
-                };
+                let named = |shape: &Shape| matches!(shape, Shape::Extension { dir, ext, .. } if **dir == *text && **ext == *extension);
                 if extension_all & bit != 0 {
                     self.probe(Form::ExtensionAll, with_extension(Form::ExtensionAll, hash, extension), named);
                 }
@@ -332,9 +345,11 @@ impl Range<'_, '_> {
         if port {
             let here = self.subject.key.port();
             let hash = tapped(Form::HostPort, flat_hash(host) ^ u64::from(here));
-            self.probe(Form::HostPort, hash, |shape| {
-                matches!(shape, Shape::Host { name, port: Some(port), .. } if **name == *host && *port == here)
-            });
+            self.probe(
+                Form::HostPort,
+                hash,
+                |shape| matches!(shape, Shape::Host { name, port: Some(port), .. } if **name == *host && *port == here),
+            );
         }
         if below {
             let mut rest = host;
@@ -397,9 +412,7 @@ fn filing(form: Form, shape: &Shape) -> u64 {
         Shape::Key(text) | Shape::Variant { key: text, .. } => tapped(form, prefix_hash(text)),
         Shape::Directory { dir, .. } | Shape::Residual { dir, .. } => tapped(form, prefix_hash(dir)),
         Shape::Extension { dir, ext, .. } => with_extension(form, prefix_hash(dir), ext),
-        Shape::Host { name, port, below: false } => {
-            tapped(form, flat_hash(name) ^ port.map_or(0, u64::from))
-        }
+        Shape::Host { name, port, below: false } => tapped(form, flat_hash(name) ^ port.map_or(0, u64::from)),
         Shape::Host { name, .. } => tapped(form, flat_hash(name)),
         Shape::Tag(tag) => tapped(form, flat_hash(tag)),
         Shape::All => seed(form),

@@ -148,7 +148,8 @@ impl Sites {
         for site in sites {
             let index = table.sites.len();
             let mut first: Option<Box<[u8]>> = None;
-            let names = site.hosts.iter().map(|host| (host, false)).chain(site.aliases.iter().map(|alias| (alias, true)));
+            let names =
+                site.hosts.iter().map(|host| (host, false)).chain(site.aliases.iter().map(|alias| (alias, true)));
             for (text, alias) in names {
                 if text == "*" {
                     if alias || table.catch_all.replace(index).is_some() {
@@ -162,11 +163,14 @@ impl Sites {
                     continue;
                 }
                 let mut name = Vec::new();
-                canonical::push_host(&mut name, text.as_bytes(), 0).map_err(|error| SitesError(format!("'{text}': {error}")))?;
+                canonical::push_host(&mut name, text.as_bytes(), 0)
+                    .map_err(|error| SitesError(format!("'{text}': {error}")))?;
                 let name = name.into_boxed_slice();
                 first.get_or_insert_with(|| name.clone());
                 if alias && first.as_deref() == Some(b"*") {
-                    return Err(SitesError(format!("the alias '{text}' has no first host to become: the site's is '*'")));
+                    return Err(SitesError(format!(
+                        "the alias '{text}' has no first host to become: the site's is '*'"
+                    )));
                 }
                 if table.names.insert(name, (index, alias)).is_some() {
                     return Err(SitesError(format!("the host '{text}' is named twice; a host is in exactly one site")));
@@ -202,7 +206,9 @@ impl Sites {
     ) -> Result<Key, RequestError> {
         let key = Key::from_parts(scheme, authority, path_and_query)?;
         let Some(table) = &self.table else { return Ok(key) };
-        let Some((site, alias)) = table.find(key.as_ref().host()) else { return Err(RequestError(RequestErrorKind::UnknownHost)) };
+        let Some((site, alias)) = table.find(key.as_ref().host()) else {
+            return Err(RequestError(RequestErrorKind::UnknownHost));
+        };
         let key = Self::rewrite_in(key, site, alias)?;
         match site.policy.variation(headers) {
             None => Ok(key),
@@ -295,9 +301,8 @@ impl Sites {
             }
         };
         if below {
-            let is_below = |host: &[u8]| {
-                host.strip_suffix(name).is_some_and(|labels| labels.len() > 1 && labels.ends_with(b"."))
-            };
+            let is_below =
+                |host: &[u8]| host.strip_suffix(name).is_some_and(|labels| labels.len() > 1 && labels.ends_with(b"."));
             add(name, true, false);
             for (host, &(site, alias)) in &table.names {
                 let Some(site) = table.sites.get(site).filter(|_| is_below(host)) else { continue };

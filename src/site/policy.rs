@@ -204,7 +204,8 @@ fn device(agent: &[u8]) -> &'static [u8] {
     let has = |word: &str| memchr::memmem::find(&agent, word.as_bytes()).is_some();
     let mobile = has("mobi") || has("iphone") || has("ipod") || has("opera mini") || has("blackberry");
     // Windows desktops with a pen call themselves "Tablet PC"; Android phones say "Mobile", its tablets do not.
-    let tablet = (has("tablet") && !has("tablet pc")) || has("ipad") || has("kindle") || has("silk/") || has("playbook");
+    let tablet =
+        (has("tablet") && !has("tablet pc")) || has("ipad") || has("kindle") || has("silk/") || has("playbook");
     if tablet || (has("android") && !mobile) {
         b"tablet"
     } else if mobile {

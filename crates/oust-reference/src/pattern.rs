@@ -13,18 +13,20 @@ enum Token {
     Stars,
 }
 
-/// What of a key the pattern is matched against.
+/// What of the URL part the pattern is matched against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
     Path,
     Url,
-    Key,
 }
 
 /// A pattern of one scheme.
 #[derive(Debug, Clone)]
 pub(crate) struct Pattern {
     tokens: Vec<Token>,
+    /// A key is a pair: what stands behind the pattern's `@@` is matched against the variation, so that `/p@@*` is nothing to the URL `/p@`.
+    variation: Option<Vec<Token>>,
+    /// Of the URL part.
     scope: Scope,
 }
 
@@ -70,60 +72,60 @@ impl Pattern {
         url_tokens.extend_from_slice(&tail[query_at..]);
         let mut tokens: Vec<Token> = root[..root.len() - 1].iter().map(|&b| Token::Byte(b)).collect();
         tokens.extend(encode_touching_at(&url_tokens));
-        if let Some(variation) = variation {
-            tokens.extend([Token::Byte(b'@'); 2]);
-            tokens.extend(lex(variation, glob, true)?);
-        }
+        let variation = variation.map(|variation| lex(variation, glob, true)).transpose()?;
         let wild = tokens.iter().any(|t| !matches!(t, Token::Byte(_)));
-        let scope = if variation.is_some() {
-            Scope::Key
-        } else if glob || query_at < tail.len() || !wild {
-            Scope::Url
-        } else {
-            Scope::Path
-        };
-        Ok(Self { tokens, scope })
+        let path_only = variation.is_none() && !glob && wild && query_at == tail.len();
+        let scope = if path_only { Scope::Path } else { Scope::Url };
+        Ok(Self { tokens, variation, scope })
     }
 
     pub(crate) fn matches(&self, subject: &Subject) -> bool {
-        let text = match (self.scope, &subject.variation) {
-            (Scope::Path, _) => subject.url[..subject.path().1].to_vec(),
-            (Scope::Url, _) => subject.url.clone(),
-            // A pattern with a variation takes no key without one.
-            (Scope::Key, None) => return false,
-            (Scope::Key, Some(_)) => subject.text(),
+        let path = subject.path();
+        let text = match self.scope {
+            Scope::Path => &subject.url[..path.1],
+            Scope::Url => &subject.url[..],
         };
-        let (path_start, path_end) = subject.path();
-        // All positions of the text that the tokens so far can end at.
-        let mut ends = vec![false; text.len() + 1];
-        ends[0] = true;
-        for token in &self.tokens {
-            let mut next = vec![false; text.len() + 1];
-            for from in (0..=text.len()).filter(|&at| ends[at]) {
-                match token {
-                    Token::Byte(byte) => {
-                        if text.get(from) == Some(byte) {
-                            next[from + 1] = true;
-                        }
+        let variation = match (&self.variation, &subject.variation) {
+            (None, _) => true,
+            // A pattern with a variation takes no key without one.
+            (Some(_), None) => false,
+            (Some(tokens), Some(variation)) => run(tokens, variation, (0, 0)),
+        };
+        variation && run(&self.tokens, text, path)
+    }
+}
+
+/// Whether the tokens take all of the text, whose path lies between these two places.
+fn run(tokens: &[Token], text: &[u8], path: (usize, usize)) -> bool {
+    // All positions of the text that the tokens so far can end at.
+    let mut ends = vec![false; text.len() + 1];
+    ends[0] = true;
+    for token in tokens {
+        let mut next = vec![false; text.len() + 1];
+        for from in (0..=text.len()).filter(|&at| ends[at]) {
+            match token {
+                Token::Byte(byte) => {
+                    if text.get(from) == Some(byte) {
+                        next[from + 1] = true;
                     }
-                    Token::Star | Token::Stars => {
-                        let mut to = from;
-                        // Where an earlier start has been, it went on under the same condition.
-                        while to <= text.len() && !next[to] {
-                            next[to] = true;
-                            let barred = text.get(to) == Some(&b'/') && (path_start..path_end).contains(&to);
-                            if *token == Token::Star && barred {
-                                break;
-                            }
-                            to += 1;
+                }
+                Token::Star | Token::Stars => {
+                    let mut to = from;
+                    // Where an earlier start has been, it went on under the same condition.
+                    while to <= text.len() && !next[to] {
+                        next[to] = true;
+                        let barred = text.get(to) == Some(&b'/') && (path.0..path.1).contains(&to);
+                        if *token == Token::Star && barred {
+                            break;
                         }
+                        to += 1;
                     }
                 }
             }
-            ends = next;
         }
-        ends[text.len()]
+        ends = next;
     }
+    ends[text.len()]
 }
 
 /// Bytes in canonical spelling and wildcards; a variation is taken as it stands.

@@ -189,6 +189,8 @@ mod tests {
             ("http://h/a", "http://h/a?", false),
             ("http://h/a", "http://h/a@@v", true),
             ("http://h/a@@v", "http://h/a", false),
+            ("http://h/p@@*", "http://h/p@@@x", false),
+            ("http://h/p*@@*", "http://h/p@@@x", true),
             ("any://h:443/*", "https://h/x", true),
             ("any://h:443/*", "http://h:443/x", true),
             ("any://h:443/*", "http://h/x", false),
