@@ -108,7 +108,7 @@ impl FillTicket {
     /// The origin answered 304: everybody gets the stored body under `head`, which the caller has merged (RFC 9111 3.2). It is stored again as
     /// fresh, unless a purge newer than the request has taken it (G3) or it is not stored any more.
     ///
-    /// `freshness: None` keeps it out of the cache. Without a [`base`](Self::base) there is nothing to validate: readers are told to fetch for
+    /// `freshness: None` keeps it out of the cache, and sends those who joined away. Without a [`base`](Self::base) there is nothing to validate: readers are told to fetch for
     /// themselves, and the caller gets `None`.
     pub fn not_modified(mut self, head: Head, freshness: Option<Freshness>, tags: &[&[u8]]) -> Option<(Hit, Admit)> {
         let base = self.base.take()?;
@@ -128,7 +128,7 @@ impl FillTicket {
                 (base, Admit::Skipped(Reason::NotStorable))
             }
         };
-        fill.validated(hit.clone());
+        fill.validated(hit.clone(), storable.is_some());
         Some((hit, admit))
     }
 }
