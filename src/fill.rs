@@ -71,7 +71,7 @@ struct Position {
 enum Phase {
     Waiting,
     Streaming { head: Arc<Head>, shared: bool, done: bool },
-    Validated(Hit),
+    Validated { hit: Hit, shared: bool },
     Over(Reason),
 }
 
@@ -126,7 +126,7 @@ impl Fill {
             && match &state.phase {
                 Phase::Waiting => true,
                 Phase::Streaming { shared, done, .. } => *shared && !*done && state.keeps_all && state.selects(request),
-                Phase::Validated(_) | Phase::Over(_) => false,
+                Phase::Validated { .. } | Phase::Over(_) => false,
             }
     }
 
@@ -139,10 +139,10 @@ impl Fill {
         state.wake();
     }
 
-    /// The stored response was validated; called after `know`.
-    pub(crate) fn validated(&self, hit: Hit) {
+    /// The stored response was validated; called after `know`. `shared`: whether it may be given to those who joined.
+    pub(crate) fn validated(&self, hit: Hit, shared: bool) {
         let mut state = self.state.lock();
-        state.phase = Phase::Validated(hit);
+        state.phase = Phase::Validated { hit, shared };
         state.wake();
     }
 
@@ -242,10 +242,12 @@ impl Fill {
             }
             Phase::Over(reason) => Answered::Refetch(*reason),
             _ if refused => Answered::Refetch(Reason::PurgeFenced),
-            Phase::Streaming { shared: false, .. } if !own => Answered::Refetch(Reason::Uncacheable),
+            Phase::Streaming { shared: false, .. } | Phase::Validated { shared: false, .. } if !own => {
+                Answered::Refetch(Reason::Uncacheable)
+            }
             _ if !own && !state.selects(request) => Answered::Refetch(Reason::VaryMiss),
             Phase::Streaming { head, .. } => Answered::Head(Arc::clone(head)),
-            Phase::Validated(hit) => Answered::Validated(hit.clone()),
+            Phase::Validated { hit, .. } => Answered::Validated(hit.clone()),
         })
     }
 
@@ -268,7 +270,7 @@ impl Fill {
                 state.wakers.push(cx.waker().clone());
                 Poll::Pending
             }
-            Phase::Validated(_) => Poll::Ready(None),
+            Phase::Validated { .. } => Poll::Ready(None),
             Phase::Over(_) => Poll::Ready(Some(Err(()))),
         }
     }

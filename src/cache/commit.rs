@@ -38,6 +38,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) vary: &'a Vary,
     pub(crate) tags: &'a Tags,
     pub(crate) freshness: &'a Freshness,
+    /// When its head came: ages count from there, however long the body takes (RFC 9111 4.2.3).
+    pub(crate) received: Tick,
 }
 
 impl Engine {
@@ -163,7 +165,7 @@ impl Engine {
         let tags = Tags::default();
         let freshness = Freshness::fresh_for(Duration::from_millis((UNCACHEABLE_FOR * (1000 / TICKS)).unsigned_abs()));
         let head = Head::new(http::StatusCode::OK, HeaderMap::new());
-        let of = Candidate { head: &head, vary: &vary, tags: &tags, freshness: &freshness };
+        let of = Candidate { head: &head, vary: &vary, tags: &tags, freshness: &freshness, received: self.now() };
         if let Ok(mark) = self.build(&fill.key, &of, Body::Inline(&[]), None, true)
             && fill.catch_up(&self.rules.load())
         {
@@ -194,7 +196,7 @@ impl Engine {
             status: of.head.status.as_u16(),
             head: &head,
             body,
-            deadlines: self.deadlines(of.freshness),
+            deadlines: deadlines(of.freshness, of.received),
             uncacheable,
         };
         if !parts.fits() {
@@ -214,22 +216,6 @@ impl Engine {
         let mut entry_charge = entry_charge.ok_or(Reason::NoRoom)?;
         entry_charge.shrink_to(weight);
         Ok(EntryRef::new(parts, 0, entry_charge))
-    }
-
-    fn deadlines(&self, freshness: &Freshness) -> Deadlines {
-        let now = self.now();
-        let ticks = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX) / (1000 / TICKS);
-        let clamp = |t: i64| t.clamp(i64::from(Tick::MIN), i64::from(Tick::MAX)) as Tick;
-        let seconds = |d: Duration| u32::try_from(d.as_secs()).unwrap_or(u32::MAX);
-        let born = i64::from(now).saturating_sub(ticks(freshness.age));
-        Deadlines {
-            born: clamp(born),
-            fresh_until: clamp(born.saturating_add(ticks(freshness.lifetime))),
-            while_revalidate: seconds(freshness.stale_while_revalidate),
-            if_error: seconds(freshness.stale_if_error),
-            must_revalidate: freshness.must_revalidate,
-            no_cache: freshness.no_cache,
-        }
     }
 
     /// The commit: under the shard lock, in this order: re-check newer rules, end what is replaced, insert.
@@ -262,6 +248,21 @@ impl Engine {
         point("commit:stored");
         self.edge.settle();
         Admit::Stored
+    }
+}
+
+fn deadlines(freshness: &Freshness, received: Tick) -> Deadlines {
+    let ticks = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX) / (1000 / TICKS);
+    let clamp = |t: i64| t.clamp(i64::from(Tick::MIN), i64::from(Tick::MAX)) as Tick;
+    let seconds = |d: Duration| u32::try_from(d.as_secs()).unwrap_or(u32::MAX);
+    let born = i64::from(received).saturating_sub(ticks(freshness.age));
+    Deadlines {
+        born: clamp(born),
+        fresh_until: clamp(born.saturating_add(ticks(freshness.lifetime))),
+        while_revalidate: seconds(freshness.stale_while_revalidate),
+        if_error: seconds(freshness.stale_if_error),
+        must_revalidate: freshness.must_revalidate,
+        no_cache: freshness.no_cache,
     }
 }
 

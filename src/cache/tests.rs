@@ -517,6 +517,41 @@ fn soft_expires_now_and_keeps_the_stale_windows() {
 }
 
 #[test]
+fn ages_count_from_the_head_however_long_the_body_takes() {
+    let rig = rig();
+    let fill = rig.lead(A).respond(head(&[]), None, fresh(), &[]);
+    rig.clock.advance(Duration::from_secs(59));
+    assert_eq!(fill.finish(), Admit::Stored);
+    let Lookup::Hit(hit) = rig.look(A) else { panic!("fresh for another second") };
+    assert_eq!((hit.age().as_secs(), hit.ttl()), (59, 1));
+    rig.clock.advance(Duration::from_secs(1));
+    assert!(!rig.hits(A));
+}
+
+#[test]
+fn g9_a_softly_purged_object_is_not_fresh_again_when_the_clock_is_set_back() {
+    let rig = rig();
+    rig.store(A, "a");
+    rig.clock.advance(Duration::from_secs(50));
+    rig.cache.purge(&Purge::new(Selector::Url(A.into())).action(Action::Soft)).unwrap();
+    rig.clock.set(1_000_000_000 + 40_000);
+    assert!(matches!(rig.look(A), Lookup::MustValidate(_, Reason::PurgedSoft)));
+}
+
+#[test]
+fn a_304_that_may_not_be_stored_is_not_shared() {
+    let rig = rig();
+    let base = expired(&rig);
+    let none = HeaderMap::new();
+    let Fetch::Lead(ticket) = rig.cache.fetch(&key(A), &none, Some(base.clone())) else { panic!() };
+    let mut own = ticket.reader();
+    let Fetch::Join(mut joined) = rig.cache.fetch(&key(A), &none, Some(base)) else { panic!() };
+    ticket.not_modified(head(&[]), None, &[]);
+    assert!(matches!(now_or_never(|cx| own.poll_answer(cx)), Some(Answer::Validated(_))));
+    assert!(matches!(now_or_never(|cx| joined.poll_answer(cx)), Some(Answer::Refetch(Reason::Uncacheable))));
+}
+
+#[test]
 fn g9_clock_steps_do_not_change_what_a_purge_took() {
     let rig = rig();
     rig.store(A, "old");

@@ -11,7 +11,7 @@ use super::head::Head;
 use super::hit::Hit;
 use super::{Admit, Engine, Reason};
 use crate::edge::budget::Charge;
-use crate::entry::{INLINE_BODY, chunk_weight};
+use crate::entry::{INLINE_BODY, Tick, chunk_weight};
 use crate::fill::{Answered, Fill};
 use crate::freshness::Freshness;
 use crate::purge::Tags;
@@ -89,13 +89,26 @@ impl FillTicket {
         }
         let head = Arc::new(head);
         fill.respond(Arc::clone(&head), Some(vary.clone()), tags.clone(), shared, refused.is_none());
-        FillWriter { engine, fill, head, vary, tags, freshness, charge: None, length: 0, refused, over: false }
+        let received = engine.now();
+        FillWriter {
+            engine,
+            fill,
+            head,
+            vary,
+            tags,
+            freshness,
+            charge: None,
+            received,
+            length: 0,
+            refused,
+            over: false,
+        }
     }
 
     /// The origin answered 304: everybody gets the stored body under `head`, which the caller has merged (RFC 9111 3.2). It is stored again as
     /// fresh, unless a purge newer than the request has taken it (G3) or it is not stored any more.
     ///
-    /// `freshness: None` keeps it out of the cache. Without a [`base`](Self::base) there is nothing to validate: readers are told to fetch for
+    /// `freshness: None` keeps it out of the cache, and sends those who joined away. Without a [`base`](Self::base) there is nothing to validate: readers are told to fetch for
     /// themselves, and the caller gets `None`.
     pub fn not_modified(mut self, head: Head, freshness: Option<Freshness>, tags: &[&[u8]]) -> Option<(Hit, Admit)> {
         let base = self.base.take()?;
@@ -106,7 +119,7 @@ impl FillTicket {
         let (hit, admit) = match &storable {
             Some((freshness, (vary, tags))) => {
                 engine.learn(fill, vary, tags);
-                let of = Candidate { head: &head, vary, tags, freshness };
+                let of = Candidate { head: &head, vary, tags, freshness, received: engine.now() };
                 engine.commit_validated(fill, &base, &of)
             }
             None => {
@@ -115,7 +128,7 @@ impl FillTicket {
                 (base, Admit::Skipped(Reason::NotStorable))
             }
         };
-        fill.validated(hit.clone());
+        fill.validated(hit.clone(), storable.is_some());
         Some((hit, admit))
     }
 }
@@ -140,6 +153,7 @@ pub struct FillWriter {
     freshness: Option<Freshness>,
     /// Covers the chunks that are kept.
     charge: Option<Charge>,
+    received: Tick,
     length: u64,
     /// Why it will not be stored.
     refused: Option<Reason>,
@@ -195,7 +209,13 @@ impl FillWriter {
         self.over = true;
         let admit = match (self.refused, &self.freshness, self.fill.kept()) {
             (None, Some(freshness), Some(chunks)) => {
-                let of = Candidate { head: &self.head, vary: &self.vary, tags: &self.tags, freshness };
+                let of = Candidate {
+                    head: &self.head,
+                    vary: &self.vary,
+                    tags: &self.tags,
+                    freshness,
+                    received: self.received,
+                };
                 let charge = match self.charge.take() {
                     Some(charge) => Some(charge),
                     None => self.engine.edge.reserve(0, self.fill.key.url_hash()),

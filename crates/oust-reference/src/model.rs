@@ -337,12 +337,15 @@ impl Model {
         self.stored(fill.resource, fill.variant.as_deref()).is_some_and(|at| self.objects[at].changed > fill.changed)
     }
 
-    fn takes(&self, rule: &Rule, resource: usize, variant: Option<&str>, tags: &[Vec<u8>]) -> Takes {
+    /// `answered`: whether the response is there, so that its `Vary` is known.
+    fn takes(&self, rule: &Rule, resource: usize, variant: Option<&str>, tags: &[Vec<u8>], answered: bool) -> Takes {
         let subject = Subject { tags: tags.to_vec(), ..self.resources[resource].key.clone() };
         if matches(&rule.selector, &subject) != Ok(true) {
             return Takes::No;
         }
         match &rule.selector {
+            // Which variant the answer is of shows with its `Vary`; until then a reader may join and be told to fetch for itself.
+            Selector::Variant(..) if !answered => Takes::Perhaps,
             Selector::Variant(_, fields)
                 if self.resources[resource].varies && !matches_variant(fields, NOMINATED, variant) =>
             {
@@ -353,7 +356,7 @@ impl Model {
     }
 
     fn takes_object(&self, rule: &Rule, object: &Object) -> bool {
-        self.takes(rule, object.resource, object.variant.as_deref(), &object.tags) == Takes::Yes
+        self.takes(rule, object.resource, object.variant.as_deref(), &object.tags, true) == Takes::Yes
     }
 
     /// Rules of any layer overtake a fetch: it is no part of a layer yet.
@@ -361,7 +364,7 @@ impl Model {
         let tags = fill.answer.as_ref().map(|answer| answer.tags.as_slice()).unwrap_or_default();
         let mut strongest = Takes::No;
         for rule in self.rules.iter().filter(|rule| rule.seq > fill.stamp && rule.seq <= upto) {
-            match self.takes(rule, fill.resource, fill.variant.as_deref(), tags) {
+            match self.takes(rule, fill.resource, fill.variant.as_deref(), tags, fill.answer.is_some()) {
                 Takes::Yes => return Takes::Yes,
                 Takes::Perhaps => strongest = Takes::Perhaps,
                 Takes::No => {}

@@ -274,6 +274,21 @@ fn an_origin_that_is_not_there() {
 }
 
 #[test]
+fn a_connection_that_ends_before_an_answer_is_tried_again_for_safe_requests_only() {
+    let origin = Origin::start(|seen, reply| {
+        if seen.number % 2 == 0 {
+            return reply.end();
+        }
+        reply.send(200, &[("Cache-Control", "max-age=60")], "good");
+    });
+    let oust = Oust::before(&origin);
+    assert_eq!(oust.get("/p").text(), "good");
+    assert_eq!(origin.count(), 2);
+    assert_eq!(request(oust.listen, "POST", "/p", &[], b"x").status, 502);
+    assert_eq!(origin.count(), 3);
+}
+
+#[test]
 fn soft_stale_is_served_while_it_is_validated_but_not_to_a_peer() {
     let origin = Origin::start(|seen, reply| {
         reply.send(

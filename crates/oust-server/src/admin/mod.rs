@@ -96,7 +96,7 @@ async fn purge(State(admin): Shared, request: Request) -> Result<Response, Probl
     let body = json_body(request).await?;
     let purge = wire::purge(&body, by, admin.max_batch)?;
     let record = off_loop(move || admin.proxy.cache.purge(&purge)).await??;
-    tracing::info!(id = %record.id, rules = record.rules, by = record.by, "purged");
+    tracing::debug!(id = %record.id, rules = record.rules, by = record.by, "purged");
     Ok(json_response(&wire::ack(&record)))
 }
 

@@ -85,6 +85,7 @@ impl Reader<'_> {
     fn server(&mut self, value: &Value<'_>, config: &mut Config) {
         let Some(table) = self.table(value, "[server]") else { return };
         let server = &mut config.server;
+        let mut admin_at = 0;
         for (key, value) in table {
             let at = key.span().start;
             match key.get_ref().as_ref() {
@@ -95,7 +96,10 @@ impl Reader<'_> {
                     }
                     server.listen = found;
                 }
-                "admin" => set(&mut server.admin, self.parsed(value, "an address such as \"127.0.0.1:8081\"")),
+                "admin" => {
+                    admin_at = value.span().start;
+                    set(&mut server.admin, self.parsed(value, "an address such as \"127.0.0.1:8081\""));
+                }
                 "threads" => set(&mut server.threads, self.count(value, 1..=1024)),
                 "max_connections" => set(&mut server.max_connections, self.count(value, 1..=10_000_000)),
                 "header_timeout" => set(&mut server.header_timeout, self.duration(value)),
@@ -112,6 +116,9 @@ impl Reader<'_> {
                 "purge_method_from" => self.later(at, "purge_method_from", "the PURGE method"),
                 other => self.unknown(at, other, "[server]"),
             }
+        }
+        if !server.admin.ip().is_loopback() && !table.contains_key("admin_tokens") {
+            self.fault(admin_at, "an admin address that is not loopback needs `admin_tokens`, or anybody may purge");
         }
     }
 

@@ -44,6 +44,16 @@ fn what_is_not_built_is_refused_by_name() {
 }
 
 #[test]
+fn an_open_admin_api_is_refused() {
+    let found = faults("[server]\nadmin = \"0.0.0.0:8081\"\n");
+    assert_eq!((found[0].0, found[0].1), (2, 9), "{found:?}");
+    assert!(Config::parse("t", "[server]\nadmin = \"0.0.0.0:8081\"\nadmin_tokens = [\"x\"]\n").is_ok());
+    // Tokens that are there but empty are caught when flags are known too.
+    let config = Config::parse("t", "[server]\nadmin = \"0.0.0.0:8081\"\nadmin_tokens = []\n").unwrap();
+    assert!(config.check_whole().is_err());
+}
+
+#[test]
 fn syntax_errors_have_a_place() {
     let found = faults("[server]\nlisten = [\n");
     assert!(found[0].0 >= 2, "{found:?}");

@@ -290,7 +290,7 @@ impl Proxy {
         match self.pump(writer, body).await {
             Ok(Some(admit)) => tracing::debug!(?admit, "filled"),
             Ok(None) => tracing::debug!("nobody reads what will not be stored: given up"),
-            Err(error) => tracing::warn!(%error, "fill broke off"),
+            Err(error) => tracing::debug!(%error, "fill broke off"),
         }
     }
 

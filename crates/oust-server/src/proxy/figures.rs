@@ -1,6 +1,7 @@
 //! What the proxy counts, beside what the engine does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// Counters since start.
 #[derive(Debug, Default)]
@@ -30,5 +31,27 @@ impl Counter {
 
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Lets something through at most once a second: a log must not grow with every request of a bad minute.
+#[derive(Debug)]
+pub(super) struct Seldom {
+    since: Instant,
+    /// The first second after then in which it may happen again.
+    next: AtomicU64,
+}
+
+impl Default for Seldom {
+    fn default() -> Self {
+        Self { since: Instant::now(), next: AtomicU64::new(0) }
+    }
+}
+
+impl Seldom {
+    /// Whether it may happen now.
+    pub(super) fn now(&self) -> bool {
+        let second = self.since.elapsed().as_secs();
+        self.next.fetch_max(second + 1, Ordering::Relaxed) <= second
     }
 }

@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, Sleep};
 
 use super::Proxy;
+use super::figures::Seldom;
 use crate::config::Server;
 
 /// Binds an address. Needs a runtime.
@@ -92,6 +93,7 @@ async fn accept(
 ) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(shared.header_timeout).max_buf_size(64 << 10);
+    let warned = Seldom::default();
     loop {
         let next = async {
             // Taken first: beyond the limit connections wait in the kernel's queue.
@@ -107,7 +109,9 @@ async fn accept(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, mostly: trying again at once would only spin.
-                tracing::warn!(%error, "accept failed");
+                if warned.now() {
+                    tracing::warn!(%error, "accept failed");
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }

@@ -13,6 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::body::Body;
+use super::figures::Seldom;
 use crate::config::{Origin, Server, Site};
 use crate::engine::{self, Target};
 
@@ -25,6 +26,7 @@ pub(super) struct Origins {
     client: Client<HttpConnector, Body>,
     /// How long an origin may take to begin its answer.
     patience: Duration,
+    warned: Seldom,
 }
 
 #[derive(Debug)]
@@ -80,10 +82,13 @@ impl Origins {
             }
             groups.push(Group { origins: site.origins.clone(), next: AtomicUsize::new(0) });
         }
-        Self { by_host, any, groups, client, patience: server.body_timeout }
+        Self { by_host, any, groups, client, patience: server.body_timeout, warned: Seldom::default() }
     }
 
     /// Asks an origin of the target's host. Origins take turns; one that cannot be reached passes its turn on if nothing of the request is lost.
+    ///
+    /// A safe request without a body is also asked again when the connection ends before an answer: an origin may close an idle connection in the
+    /// moment it is used again.
     pub(super) async fn send(
         &self,
         target: &Target<'_>,
@@ -99,7 +104,12 @@ impl Origins {
             .or(self.any)
             .and_then(|index| self.groups.get(index))
             .ok_or(Failure::Nobody)?;
-        let tries = if matches!(body, Body::Empty) { group.origins.len() } else { 1 };
+        let safe = matches!(method, Method::GET | Method::HEAD) && matches!(body, Body::Empty);
+        let tries = match body {
+            Body::Empty if safe => group.origins.len().max(2),
+            Body::Empty => group.origins.len(),
+            _ => 1,
+        };
         let first = group.next.fetch_add(1, Ordering::Relaxed);
         let mut body = Some(body);
         let mut failure = Failure::Nobody;
@@ -108,7 +118,7 @@ impl Origins {
             let body = body.take().unwrap_or(Body::Empty);
             match self.ask(origin, target, method.clone(), path_and_query, headers.clone(), body).await {
                 Ok(response) => return Ok(response),
-                Err((Failure::Down, true)) => failure = Failure::Down,
+                Err((Failure::Down, unsent)) if unsent || safe => failure = Failure::Down,
                 Err((other, _)) => return Err(other),
             }
         }
@@ -140,13 +150,21 @@ impl Origins {
         match tokio::time::timeout(self.patience, self.client.request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
-                tracing::warn!(origin = origin.authority, error = %Chain(&error), "origin failed");
+                self.warn(origin, &Chain(&error));
                 Err((Failure::Down, error.is_connect()))
             }
             Err(_) => {
-                tracing::warn!(origin = origin.authority, "origin did not answer in time");
+                self.warn(origin, &"no answer in time");
                 Err((Failure::Timeout, false))
             }
+        }
+    }
+
+    fn warn(&self, origin: &Origin, error: &dyn fmt::Display) {
+        if self.warned.now() {
+            tracing::warn!(origin = origin.authority, %error, "origin failed");
+        } else {
+            tracing::debug!(origin = origin.authority, %error, "origin failed");
         }
     }
 }

@@ -68,6 +68,11 @@ impl Reply {
         self.write(text.as_bytes());
     }
 
+    /// Ends the connection, and with it a body of no stated length.
+    pub fn end(&mut self) {
+        drop(self.stream.shutdown(std::net::Shutdown::Both));
+    }
+
     pub fn write(&mut self, bytes: &[u8]) {
         // A proxy that went away is for the test's assertions to notice.
         drop(self.stream.write_all(bytes));
