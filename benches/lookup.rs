@@ -14,13 +14,14 @@
 
 mod common;
 
+use std::cell::{LazyCell, OnceCell};
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use oust::{Config, Key};
 
-use common::engines::{EVICTING, Engine, MAP, Oust, Room, Subject, fill, oust, peer};
-use common::keys::{BODY, key, zipf_requests};
+use common::engines::{EVICTING, Form, MAP, Named, Oust, Room, Subject, fill, label, oust, peer};
+use common::keys::{key, zipf_requests};
 use common::purges;
 use common::timed::WARM;
 
@@ -30,71 +31,114 @@ const REQUESTS: usize = 1 << 20;
 /// Room for everything.
 const PLENTY: u64 = 2 << 30;
 
+/// A subject that is made and filled when it is first measured: what a filter leaves out costs nothing.
+struct Later {
+    name: String,
+    entries: usize,
+    make: Box<dyn Fn() -> Box<dyn Subject>>,
+    made: OnceCell<Box<dyn Subject>>,
+}
+
+impl Later {
+    fn new(name: String, entries: usize, make: impl Fn() -> Box<dyn Subject> + 'static) -> Self {
+        Self { name, entries, make: Box::new(make), made: OnceCell::new() }
+    }
+
+    fn peer<K: Form>(name: &'static str, entries: usize, room: usize) -> Self {
+        Self::new(label::<K>(name), entries, move || peer::<K>(name, Room::Entries(room)))
+    }
+
+    fn get(&self) -> &dyn Subject {
+        let made = self.made.get_or_init(|| {
+            let made = (self.make)();
+            fill(made.engine(), self.entries);
+            made
+        });
+        &**made
+    }
+}
+
 fn lookups(c: &mut Criterion) {
     let requests = zipf_requests(ENTRIES, REQUESTS, 1);
     let hot = vec![key(7); 1024];
-    let mut hits = |subject: &dyn Subject| {
-        fill(subject.engine(), ENTRIES);
-        bench(c, "hit, 1 thread", subject.name(), |ops| subject.hits(&requests, 1, WARM, ops));
-        bench(c, "hit, 2 threads", subject.name(), |ops| subject.hits(&requests, 2, WARM, ops));
-        bench(c, "one hot key, 2 threads", subject.name(), |ops| subject.hits(&hot, 2, WARM, ops));
+    let mut hits = |subject: &Later| {
+        bench(c, "hit, 1 thread", &subject.name, |ops| subject.get().hits(&requests, 1, WARM, ops));
+        bench(c, "hit, 2 threads", &subject.name, |ops| subject.get().hits(&requests, 2, WARM, ops));
+        bench(c, "one hot key, 2 threads", &subject.name, |ops| subject.get().hits(&hot, 2, WARM, ops));
     };
-    hits(&oust(Config::new().edge_size(PLENTY)));
+    hits(&Later::new("oust".into(), ENTRIES, || Box::new(oust(Config::new().edge_size(PLENTY)))));
     for name in EVICTING.into_iter().chain([MAP]) {
         // Shards do not fill evenly: room to spare, or some entries would be evicted.
-        hits(&*peer::<Box<[u8]>>(name, Room::Entries(2 * ENTRIES)));
-        hits(&*peer::<Key>(name, Room::Entries(2 * ENTRIES)));
+        hits(&Later::peer::<Box<[u8]>>(name, ENTRIES, 2 * ENTRIES));
+        hits(&Later::peer::<Key>(name, ENTRIES, 2 * ENTRIES));
     }
 }
 
 fn mixed(c: &mut Criterion) {
     let requests = zipf_requests(ENTRIES, REQUESTS, 2);
     let room = ENTRIES / 10;
-    let mut both = |subject: &dyn Subject| {
-        fill(subject.engine(), room);
-        bench(c, "get/insert 90/10, 1 thread", subject.name(), |ops| subject.mixed(&requests, 1, WARM, ops));
-        bench(c, "get/insert 90/10, 2 threads", subject.name(), |ops| subject.mixed(&requests, 2, WARM, ops));
+    let mut both = |subject: &Later| {
+        bench(c, "get-insert 90-10, 1 thread", &subject.name, |ops| subject.get().mixed(&requests, 1, WARM, ops));
+        bench(c, "get-insert 90-10, 2 threads", &subject.name, |ops| subject.get().mixed(&requests, 2, WARM, ops));
     };
-    both(&oust(Config::new().edge_size(room_for(room))));
+    both(&Later::new("oust".into(), room, move || Box::new(oust(Config::new().edge_size(room_for(room))))));
     for name in EVICTING {
-        both(&*peer::<Box<[u8]>>(name, Room::Entries(room)));
-        both(&*peer::<Key>(name, Room::Entries(room)));
+        both(&Later::peer::<Box<[u8]>>(name, room, room));
+        both(&Later::peer::<Key>(name, room, room));
     }
 }
 
 fn under_rules(c: &mut Criterion) {
     let requests = zipf_requests(ENTRIES, REQUESTS, 3);
-    let hits = |c: &mut Criterion, name: &str, engine: &common::engines::Named<Oust>| {
+    let mut hits = |name: &str, engine: &LazyCell<Named<Oust>, Box<dyn FnOnce() -> Named<Oust>>>| {
         bench(c, "hit under rules, 1 thread", name, |ops| engine.hits(&requests, 1, WARM, ops));
     };
+    let plenty = |sweeps: bool| oust(Config::new().edge_size(PLENTY).background_sweep(sweeps));
 
-    let engine = oust(Config::new().edge_size(PLENTY).background_sweep(false));
-    fill(&engine.1, ENTRIES);
-    hits(c, "no rules", &engine);
-    drop(engine);
-
-    let engine = oust(Config::new().edge_size(PLENTY).background_sweep(false));
-    purges::publish_elsewhere(&engine.1.cache, 10_000);
-    fill(&engine.1, ENTRIES);
-    hits(c, "judged up to the newest of 10,000 live rules", &engine);
-    // One more rule: every object is judged again, once.
-    purges::publish_elsewhere(&engine.1.cache, 1);
-    hits(c, "after one more rule elsewhere", &engine);
-    drop(engine);
-
-    let engine = oust(Config::new().edge_size(PLENTY));
-    fill(&engine.1, ENTRIES);
-    let publisher = purges::Publisher::start(&engine.1.cache, 1_000);
-    hits(c, "under 1,000 purges a second elsewhere", &engine);
-    drop(publisher);
+    hits(
+        "no rules",
+        &LazyCell::new(Box::new(move || {
+            let engine = plenty(false);
+            fill(&engine.1, ENTRIES);
+            engine
+        })),
+    );
+    hits(
+        "judged up to the newest of 10,000 live rules",
+        &LazyCell::new(Box::new(move || {
+            let engine = plenty(false);
+            purges::publish_elsewhere(&engine.1.cache, 10_000);
+            fill(&engine.1, ENTRIES);
+            engine
+        })),
+    );
+    hits(
+        "judged up to the newest but one of 10,001 live rules",
+        &LazyCell::new(Box::new(move || {
+            let engine = plenty(false);
+            purges::publish_elsewhere(&engine.1.cache, 10_000);
+            fill(&engine.1, ENTRIES);
+            purges::publish_elsewhere(&engine.1.cache, 1);
+            engine
+        })),
+    );
+    let swept = LazyCell::new(Box::new(move || {
+        let engine = plenty(true);
+        fill(&engine.1, ENTRIES);
+        engine
+    }) as Box<dyn FnOnce() -> Named<Oust>>);
+    bench(c, "hit under rules, 1 thread", "1,000 purges a second elsewhere", |ops| {
+        let publisher = purges::Publisher::start(&swept.1.cache, 1_000);
+        let took = swept.hits(&requests, 1, WARM, ops);
+        drop(publisher);
+        took
+    });
 }
 
 /// Bytes in which `oust` holds about so many entries.
 fn room_for(entries: usize) -> u64 {
     let probe = Oust::new(Config::new().edge_size(PLENTY));
-    for id in 0..entries {
-        probe.insert(&key(id), BODY);
-    }
+    fill(&probe, entries);
     probe.cache.stats().bytes
 }
 

@@ -76,7 +76,8 @@ impl Oust {
 impl Engine for Oust {
     #[inline]
     fn get(&self, key: &Key) -> Option<u8> {
-        match self.cache.lookup(key, &self.request) {
+        // By reference: moving the hit out of the answer would cost a copy that nothing needs.
+        match &self.cache.lookup(key, &self.request) {
             Lookup::Hit(hit) => hit.body_slice().and_then(|body| body.first().copied()),
             _ => None,
         }
@@ -312,9 +313,14 @@ impl<E: Engine> Subject for Named<E> {
 pub(crate) const EVICTING: [&str; 3] = ["quick_cache", "foyer", "moka"];
 pub(crate) const MAP: &str = "dashmap";
 
+/// What the peer `name` is called when it is keyed by `K`.
+pub(crate) fn label<K: Form>(name: &str) -> String {
+    format!("{name} ({})", K::NAME)
+}
+
 /// The peer `name`, keyed by `K`.
 pub(crate) fn peer<K: Form>(name: &str, room: Room) -> Box<dyn Subject> {
-    let label = format!("{name} ({})", K::NAME);
+    let label = label::<K>(name);
     match name {
         "quick_cache" => Box::new(Named(label, Quick::<K>::new(room))),
         "foyer" => Box::new(Named(label, Foyer::<K>::new(room))),
