@@ -15,6 +15,7 @@ mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -31,9 +32,20 @@ static ALLOCATOR: Counting = Counting { on: AtomicBool::new(false), live: Atomic
 fn main() {
     // Cargo's own flag is of no interest here.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [asked, name, entries] = &arguments[..]
+        && asked == SPENT
+    {
+        let spent = Spent::of(entries.parse().expect("a number"), &|entries| one_of(name, entries));
+        println!("{:>6.0} B allocated   {:>6.0} B resident{}", spent.allocated, spent.resident, spent.charged);
+        return;
+    }
     let (flags, sections): (Vec<_>, Vec<_>) = arguments.iter().map(String::as_str).partition(|a| a.starts_with("--"));
     if let Some(unknown) = flags.iter().find(|flag| !["--quick", "--large"].contains(flag)) {
         eprintln!("unknown flag {unknown}: --quick and --large are known");
+        std::process::exit(2);
+    }
+    if let Some(unknown) = sections.iter().find(|section| SECTIONS.iter().all(|(name, _)| name != *section)) {
+        eprintln!("unknown section {unknown}: {} are known", SECTIONS.map(|(name, _)| name).join(", "));
         std::process::exit(2);
     }
     let size = Size { quick: flags.contains(&"--quick"), large: flags.contains(&"--large") };
@@ -205,44 +217,52 @@ fn per_op(took: Duration, ops: usize) -> f64 {
 
 // ===== Memory =====
 
+/// What this program is asked when it is started to measure one engine: memory given back by an earlier one would hide what it takes.
+const SPENT: &str = "spent";
+
 fn memory(size: Size) {
     title("memory per object beyond body and head, key of 60 bytes included");
-    let entries = size.entries();
-    let report = |name: &str, make: &dyn Fn() -> Box<dyn Subject>| {
-        let spent = Spent::of(entries, make);
-        println!("    {name:<24} {:>6.0} B allocated   {:>6.0} B resident", spent.allocated, spent.resident);
-    };
-    report("oust", &|| Box::new(oust(Config::new().edge_size(PLENTY))));
-    for name in EVICTING.into_iter().chain([MAP]) {
-        report(&format!("{name} (text)"), &|| peer::<Box<[u8]>>(name, Room::Entries(2 * entries)));
+    for name in ["oust"].into_iter().chain(EVICTING).chain([MAP]) {
+        let this = std::env::current_exe().expect("the path of this program");
+        let answer = Command::new(this).args([SPENT, name, &size.entries().to_string()]).output();
+        let answer = answer.expect("this program runs again");
+        print!("    {name:<24} {}", String::from_utf8_lossy(&answer.stdout));
     }
-    let engine = Oust::new(Config::new().edge_size(PLENTY));
-    fill(&engine, entries);
-    let said = engine.cache.stats().bytes as f64 / entries as f64 - BODY_LEN as f64;
-    println!("    oust charges its budget {said:.0} B");
+}
+
+/// An engine by name, with room for `entries` and more.
+fn one_of(name: &str, entries: usize) -> Box<dyn Subject> {
+    match name {
+        "oust" => Box::new(oust(Config::new().edge_size(PLENTY))),
+        name => peer::<Box<[u8]>>(name, Room::Entries(2 * entries)),
+    }
 }
 
 /// Bytes an engine takes for each object beyond its body.
 struct Spent {
     /// Counted at the allocator.
     allocated: f64,
-    /// As the system sees it; what was freed before and is taken again does not show.
+    /// As the system sees it.
     resident: f64,
+    /// What the engine itself says, if it counts.
+    charged: String,
 }
 
 impl Spent {
-    fn of(entries: usize, make: &dyn Fn() -> Box<dyn Subject>) -> Self {
+    fn of(entries: usize, make: &dyn Fn(usize) -> Box<dyn Subject>) -> Self {
         let before = resident_bytes();
         ALLOCATOR.live.store(0, Ordering::Relaxed);
         ALLOCATOR.on.store(true, Ordering::Relaxed);
-        let subject = make();
+        let subject = make(entries);
         fill(subject.engine(), entries);
         let held = subject.engine().len() as f64;
         ALLOCATOR.on.store(false, Ordering::Relaxed);
         let allocated = ALLOCATOR.live.load(Ordering::Relaxed) as f64;
         let grown = resident_bytes() as f64 - before as f64;
+        let beyond = |bytes: f64| bytes / held - BODY_LEN as f64;
+        let charged = subject.engine().charged().map(|bytes| format!("   {:>6.0} B charged", beyond(bytes as f64)));
         drop(subject);
-        Self { allocated: allocated / held - BODY_LEN as f64, resident: grown / held - BODY_LEN as f64 }
+        Self { allocated: beyond(allocated), resident: beyond(grown), charged: charged.unwrap_or_default() }
     }
 }
 
@@ -309,26 +329,21 @@ const SCANNED: usize = 500_000;
 
 fn hit_ratio(size: Size) {
     let entries = size.of(200_000);
-    let overhead =
-        |make: &dyn Fn() -> Box<dyn Subject>| (Spent::of(entries, make).allocated - KEY_LEN as f64).max(0.0) as u64;
+    let overhead = |name: &str| {
+        let spent = Spent::of(entries, &|entries| one_of(name, entries));
+        (spent.allocated - KEY_LEN as f64).max(0.0) as u64
+    };
     let capacity = size.of(64 << 20) as u64;
     title("hit ratio: 70 % zipf 0.99, 15 % scans, 15 % asked for once; equal bytes, each engine's own included");
     let trace = Trace::new(size);
     let report = |subject: Box<dyn Subject>, overhead: u64| {
-        let ratio = trace.run(subject.engine());
-        let held = subject.engine().len();
-        println!(
-            "    {:<24} {:>6.2} %   holds {held} objects, {overhead} B each beyond key and body",
-            subject.name(),
-            100.0 * ratio
-        );
+        let ratio = 100.0 * trace.run(subject.engine());
+        let (name, held) = (subject.name(), subject.engine().len());
+        println!("    {name:<24} {ratio:>6.2} %   holds {held} objects, {overhead} B each beyond key and body");
     };
-    report(
-        Box::new(oust(Config::new().edge_size(capacity))),
-        overhead(&|| Box::new(oust(Config::new().edge_size(PLENTY)))),
-    );
+    report(Box::new(oust(Config::new().edge_size(capacity))), overhead("oust"));
     for name in EVICTING {
-        let overhead = overhead(&|| peer::<Box<[u8]>>(name, Room::Entries(2 * entries)));
+        let overhead = overhead(name);
         report(peer::<Box<[u8]>>(name, Room::Bytes { capacity, overhead }), overhead);
     }
 }

@@ -34,6 +34,10 @@ pub(crate) trait Engine: Send + Sync {
     fn insert(&self, key: &Key, body: &'static [u8]);
     /// Objects held, after whatever the engine has put off.
     fn len(&self) -> usize;
+    /// Bytes it says it uses, if it counts them.
+    fn charged(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// How much an engine may hold.
@@ -89,6 +93,10 @@ impl Engine for Oust {
 
     fn len(&self) -> usize {
         self.cache.stats().objects as usize
+    }
+
+    fn charged(&self) -> Option<u64> {
+        Some(self.cache.stats().bytes)
     }
 }
 
