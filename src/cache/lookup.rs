@@ -145,6 +145,7 @@ impl Engine {
 }
 
 /// What may be done with an entry that carries `mark`.
+#[inline]
 pub(crate) fn decide(handle: Handle, mark: Mark, now: Tick) -> Lookup {
     let hit = Hit { handle, now, mark };
     match mark {

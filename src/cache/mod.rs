@@ -114,9 +114,10 @@ impl Engine {
     }
 
     /// The tick of a wall-clock time.
+    #[inline]
     pub(crate) fn tick_of(&self, ms: u64) -> Tick {
-        let since = i128::from(ms) - i128::from(self.base_ms);
-        (since / i128::from(1000 / TICKS)).clamp(i128::from(Tick::MIN), i128::from(Tick::MAX)) as Tick
+        let since = (ms as i64).wrapping_sub(self.base_ms as i64) / (1000 / TICKS);
+        since.clamp(i64::from(Tick::MIN), i64::from(Tick::MAX)) as Tick
     }
 
     /// Compiles what a purge names. Nothing has changed if it fails.

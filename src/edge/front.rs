@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderMap;
 use parking_lot::Mutex;
+use try_lock::TryLock;
 
 use crate::entry::{EntryRef, Handle, Mark};
 use crate::key::Key;
@@ -42,7 +43,8 @@ pub(crate) struct Fronts {
 #[derive(Debug)]
 pub(crate) struct Local {
     cache: u64,
-    table: Mutex<Front>,
+    /// Taken by its thread for a probe and by [`Fronts::sweep`]; who does not get it goes on without.
+    table: TryLock<Front>,
     pub(crate) counts: Counts,
 }
 
@@ -126,7 +128,8 @@ impl Fronts {
         if let Some(at) = locals.iter().position(|local| local.cache == self.id) {
             locals.swap(0, at);
         } else {
-            let local = Arc::new(Local { cache: self.id, table: Mutex::new(Front::new()), counts: Counts::default() });
+            let local =
+                Arc::new(Local { cache: self.id, table: TryLock::new(Front::new()), counts: Counts::default() });
             self.locals.lock().push(Arc::clone(&local));
             locals.insert(0, local);
         }
@@ -162,7 +165,10 @@ impl Fronts {
 impl Drop for Fronts {
     fn drop(&mut self) {
         for local in self.locals.get_mut().drain(..) {
-            local.table.lock().slots.fill(None);
+            // Its thread can hold it only inside a lookup, and then a handle of this cache.
+            if let Some(mut front) = local.table.try_lock() {
+                front.slots.fill(None);
+            }
         }
     }
 }

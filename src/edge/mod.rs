@@ -6,6 +6,7 @@ pub(crate) mod budget;
 pub(crate) mod front;
 pub(crate) mod ghost;
 pub(crate) mod index;
+mod map;
 pub(crate) mod queue;
 pub(crate) mod shard;
 
@@ -66,8 +67,8 @@ impl Edge {
     }
 
     fn shard_index(&self, url_hash: u64) -> usize {
-        // Bits that the shard's own table does not use to tell its slots apart.
-        (url_hash >> 40) as usize & (self.shards.len() - 1)
+        // The top bits: the shard's own table tells its buckets by lower ones.
+        (url_hash >> 56) as usize & (self.shards.len() - 1)
     }
 
     /// Shard and slot of a place.
