@@ -167,6 +167,7 @@ impl Cache {
     /// shard's read lock, or none when the object is in the thread's front. Never waits for a purge, a sweep or a fill.
     ///
     /// A lookup that starts after [`purge`](Self::purge) has returned does not return what the purge took.
+    #[inline]
     pub fn lookup(&self, key: &Key, request: &HeaderMap) -> Lookup {
         self.engine.lookup(key, request)
     }
