@@ -113,7 +113,9 @@ impl Edge {
 
     /// Evicts until the budget is kept; structures may have grown past it.
     pub(crate) fn settle(&self) {
-        drop(self.reserve(0, 0));
+        if self.budget.used() > self.budget.capacity() {
+            drop(self.reserve(0, 0));
+        }
     }
 
     fn evict_one(&self, shard: usize) -> bool {
@@ -149,8 +151,10 @@ impl Edge {
     /// Charges what the table's own structures grew.
     pub(crate) fn recharge(&self, table: &mut Table) {
         let now = table.overhead();
-        self.budget.force(now as i64 - table.charged as i64);
-        table.charged = now;
+        if now != table.charged {
+            self.budget.force(now as i64 - table.charged as i64);
+            table.charged = now;
+        }
     }
 
     /// Whether the table can hold no further entry: places have 32 bits.
