@@ -1,6 +1,6 @@
 //! Threads that start together and run one operation over their requests.
 
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use oust::Key;
@@ -11,6 +11,9 @@ pub(crate) const WARM: usize = 1 << 17;
 
 /// Runs `op` on `ops` requests in each of `threads` threads, which walk through `requests` from different starting points. The mean of the
 /// threads' times: divided by `ops`, what one operation takes in the eyes of the thread that does it.
+///
+/// Threads start when all are running, not when all have been woken, and one that is ready goes on off the clock until all are: each of them
+/// has the company of the others from its first operation to its last.
 pub(crate) fn run(
     requests: &[Key],
     threads: usize,
@@ -18,7 +21,7 @@ pub(crate) fn run(
     ops: usize,
     op: impl Fn(&Key, usize) + Sync,
 ) -> Duration {
-    let start = Barrier::new(threads);
+    let (started, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let one = |thread: usize| {
         let mut at = thread * requests.len() / threads;
         let mut go = |ops: usize| {
@@ -28,10 +31,18 @@ pub(crate) fn run(
             }
         };
         go(warm);
-        start.wait();
+        started.fetch_add(1, Ordering::AcqRel);
+        while started.load(Ordering::Acquire) < threads {
+            std::hint::spin_loop();
+        }
         let begun = Instant::now();
         go(ops);
-        begun.elapsed()
+        let took = begun.elapsed();
+        done.fetch_add(1, Ordering::AcqRel);
+        while done.load(Ordering::Acquire) < threads {
+            go(100);
+        }
+        took
     };
     let one = &one;
     let total: Duration = std::thread::scope(|scope| {
