@@ -357,9 +357,14 @@ impl EntryRef {
         }
     }
 
-    /// When a soft purge took it, [`Tick::MAX`] if none did.
-    pub(crate) fn soft_at(&self) -> Tick {
-        self.header().soft_at.load(Ordering::Relaxed)
+    /// First tick at which it is not fresh, as of `now`, when it carries `mark`. A soft purge ends freshness when it was made; a clock that was
+    /// set back since does not bring it back (G9).
+    pub(crate) fn expires(&self, mark: Mark, now: Tick) -> Tick {
+        let header = self.header();
+        match mark {
+            Mark::Soft => header.fresh_until.min(header.soft_at.load(Ordering::Relaxed)).min(now),
+            _ => header.fresh_until,
+        }
     }
 
     /// Judged up to `stamp` with the verdict `mark` of a purge made `at` that time; the mark it had. A soft mark's instant is stored before the word changes.

@@ -158,25 +158,46 @@ impl Engine {
 /// What may be done with an entry that carries `mark`.
 #[inline(always)]
 pub(crate) fn decide(handle: Handle, mark: Mark, now: Tick) -> Lookup {
+    // Decided before the hit is put together, so that it is put together once, in its place.
+    let use_of = usable(handle.entry(), mark, now);
     let hit = Hit { handle, now, mark };
+    match use_of {
+        Use::Fresh => Lookup::Hit(hit),
+        Use::Stale(reason) => Lookup::Stale(hit, reason),
+        Use::Validated(reason) => Lookup::MustValidate(hit, reason),
+        Use::None(reason) => Lookup::Miss(reason),
+    }
+}
+
+enum Use {
+    Fresh,
+    Stale(Reason),
+    Validated(Reason),
+    None(Reason),
+}
+
+#[inline(always)]
+fn usable(entry: &EntryRef, mark: Mark, now: Tick) -> Use {
+    let deadlines = entry.deadlines();
+    if mark == Mark::None && now < deadlines.fresh_until && !deadlines.no_cache {
+        return Use::Fresh;
+    }
+    not_fresh(entry, mark, now)
+}
+
+#[cold]
+#[inline(never)]
+fn not_fresh(entry: &EntryRef, mark: Mark, now: Tick) -> Use {
     match mark {
-        Mark::Dead => return Lookup::Miss(Reason::PurgedDelete),
-        Mark::Invalidate => return Lookup::MustValidate(hit, Reason::PurgedInvalidate),
+        Mark::Dead => return Use::None(Reason::PurgedDelete),
+        Mark::Invalidate => return Use::Validated(Reason::PurgedInvalidate),
         Mark::None | Mark::Soft => {}
     }
-    let deadlines = hit.entry().deadlines();
+    let deadlines = entry.deadlines();
     if deadlines.no_cache {
-        return Lookup::MustValidate(hit, Reason::NoCache);
-    }
-    let expires = hit.expires();
-    if now < expires {
-        return Lookup::Hit(hit);
+        return Use::Validated(Reason::NoCache);
     }
     let reason = if mark == Mark::Soft { Reason::PurgedSoft } else { Reason::Expired };
-    let window = i64::from(expires) + i64::from(deadlines.while_revalidate) * TICKS;
-    if !deadlines.must_revalidate && i64::from(now) < window {
-        Lookup::Stale(hit, reason)
-    } else {
-        Lookup::MustValidate(hit, reason)
-    }
+    let window = i64::from(entry.expires(mark, now)) + i64::from(deadlines.while_revalidate) * TICKS;
+    if !deadlines.must_revalidate && i64::from(now) < window { Use::Stale(reason) } else { Use::Validated(reason) }
 }
