@@ -8,7 +8,7 @@
 //! 1. The stamp only rises, the mark only grows (I1 of `docs/design.md`: judged against every rule up to the stamp, carrying the strongest
 //!    mark that matched).
 //! 2. An entry that has left its shard's table is `Dead`, and was so before the shard lock was released.
-//! 3. Its bytes stay charged to the budget until the last handle is gone.
+//! 3. Its bytes stay charged to the budget until the last handle is gone; those of a chunk until nobody holds the chunk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -152,7 +152,8 @@ impl Header {
 
 impl Drop for Header {
     fn drop(&mut self) {
-        self.budget.release(self.weight());
+        let chunks = self.chunks.iter().flat_map(|chunks| chunks.iter()).map(chunk_weight).sum::<u64>();
+        self.budget.release(self.weight() - chunks);
         if *self.queue.get_mut() & PINNED != 0 {
             self.budget.unpin(self.weight());
         }
@@ -177,7 +178,7 @@ pub(crate) struct Parts<'a> {
 pub(crate) enum Body<'a> {
     /// Copied into the entry, at most [`INLINE_BODY`] bytes.
     Inline(&'a [u8]),
-    /// Kept as they are.
+    /// Kept as they are; each carries its charge.
     Chunks(Vec<Bytes>),
 }
 
@@ -194,19 +195,17 @@ impl Parts<'_> {
             && u32::try_from(body).is_ok()
     }
 
-    /// Bytes an entry of these parts occupies, the allocator's rounding included.
-    pub(crate) fn weight(&self) -> u64 {
+    /// Bytes an entry of these parts occupies by itself, the allocator's rounding included, and those of its chunks, which are charged already.
+    pub(crate) fn weight(&self) -> (u64, u64) {
         let inline = self.key.text().len() + self.vary.as_bytes().len() + self.tags.as_bytes().len() + self.head.len();
-        let (inline, chunks) = match &self.body {
-            Body::Inline(bytes) => (inline + bytes.len(), 0),
-            Body::Chunks(chunks) => (
-                inline,
-                chunks.iter().map(chunk_weight).sum::<u64>()
-                    + allocated(chunks.capacity() * size_of::<Bytes>())
-                    + allocated(size_of::<Vec<Bytes>>()),
-            ),
+        let (inline, lists, chunks) = match &self.body {
+            Body::Inline(bytes) => (inline + bytes.len(), 0, 0),
+            Body::Chunks(chunks) => {
+                let list = allocated(chunks.capacity() * size_of::<Bytes>()) + allocated(size_of::<Vec<Bytes>>());
+                (inline, list, chunks.iter().map(chunk_weight).sum())
+            }
         };
-        allocated(size_of::<Header>() + 2 * size_of::<usize>() + inline) + chunks
+        (allocated(size_of::<Header>() + 2 * size_of::<usize>() + inline) + lists, chunks)
     }
 }
 
@@ -215,9 +214,14 @@ pub(crate) fn allocated(bytes: usize) -> u64 {
     (bytes as u64 + 8).next_multiple_of(16).max(32)
 }
 
-/// What one body chunk takes: its buffer and the shared header `Bytes` adds when cloned.
+/// What one body chunk takes: its buffer, and its owner with the charge.
 pub(crate) fn chunk_weight(chunk: &Bytes) -> u64 {
-    allocated(chunk.len()) + 48
+    weight_of(chunk.len())
+}
+
+/// What a chunk of `len` bytes takes.
+pub(crate) fn weight_of(len: usize) -> u64 {
+    allocated(len) + 64
 }
 
 /// Counted handle of an entry; the entry is freed with its last handle.
@@ -225,9 +229,10 @@ pub(crate) fn chunk_weight(chunk: &Bytes) -> u64 {
 pub(crate) struct EntryRef(ThinArc<Header, u8>);
 
 impl EntryRef {
-    /// Builds an entry judged up to `stamp`. `charge` must cover `parts.weight()`, and `parts.fits()` must hold.
+    /// Builds an entry judged up to `stamp`. `charge` must be its own part of `parts.weight()`, and `parts.fits()` must hold.
     pub(crate) fn new(parts: Parts<'_>, stamp: u64, charge: Charge) -> Self {
         let d = parts.deadlines;
+        let (_, chunks_weight) = parts.weight();
         let (inline, chunks, body_len) = match parts.body {
             Body::Inline(bytes) => (bytes, None, bytes.len()),
             Body::Chunks(chunks) => {
@@ -238,7 +243,8 @@ impl EntryRef {
         let flags = if d.must_revalidate { MUST_REVALIDATE } else { 0 }
             | if d.no_cache { NO_CACHE } else { 0 }
             | if parts.uncacheable { UNCACHEABLE } else { 0 };
-        let (budget, weight) = charge.hand_over();
+        let (budget, own) = charge.hand_over();
+        let weight = own + chunks_weight;
         let header = Header {
             control: Control::new(stamp),
             budget,

@@ -7,10 +7,12 @@
 //! Invariants:
 //!
 //! 1. The stamp is that of a snapshot loaded under the shard lock when the fill entered the table (I1).
-//! 2. Rules up to the stamp that only a response can answer (tags, variants) are kept in `late` until it is known, then answered.
-//! 3. A reader has joined at a number; if a rule up to that number takes the response, the reader fetches for itself.
+//! 2. Rules up to the stamp that only a response can answer (tags, variants) are owed an answer: `owed` keeps the snapshots that hold them, each
+//!    with the number from which it was not asked, until the response is known.
+//! 3. A reader has joined at a number, which is the end of one of those ranges; if a rule up to it takes the response, the reader fetches for
+//!    itself.
 //!
-//! Lock order: shard, then the fill's state. Wakers only schedule: they are called with the state locked.
+//! Lock order: shard, then the fill's state. Wakers run with neither held by the one who wakes: they may drop a reader.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,19 +20,19 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::cache::{Head, Hit, Reason};
 use crate::entry::{Control, Mark};
 use crate::key::Key;
-use crate::purge::{Rule, Snapshot, Subject, Tags, TagsRef};
+use crate::purge::{Snapshot, Subject, Tags, TagsRef};
 use crate::vary::Vary;
 
 /// How far the slowest reader of a fill that is not stored may stay behind the writer, in bytes.
 pub(crate) const WINDOW: u64 = 1 << 20;
 
-/// Rules a fill may owe an answer to until its response is known; beyond that it is given up.
-const MAX_LATE: usize = 1 << 16;
+/// Ranges of rules a fill may owe an answer to until its response is known, one a sweep; beyond that it is given up.
+const MAX_OWED: usize = 1 << 14;
 
 /// One fetch in flight.
 #[derive(Debug)]
@@ -46,7 +48,7 @@ pub(crate) struct Fill {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    late: Vec<Arc<Rule>>,
+    owed: Vec<(Arc<Snapshot>, u64)>,
     /// Tags and selectors of the response, once known.
     known: Option<(Vary, Tags)>,
     /// Readers that joined at or after this number must not have the response.
@@ -56,15 +58,16 @@ struct State {
     first: u64,
     written: u64,
     keeps_all: bool,
-    readers: Vec<Option<Position>>,
-    wakers: Vec<Waker>,
+    readers: Vec<Option<Reader>>,
     writer: Option<Waker>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Position {
+/// Where a reader is, and who waits there.
+#[derive(Debug, Default)]
+struct Reader {
     chunk: u64,
     bytes: u64,
+    waker: Option<Waker>,
 }
 
 #[derive(Debug, Clone)]
@@ -79,7 +82,7 @@ impl Fill {
     pub(crate) fn new(key: Key, request: HeaderMap, stamp: u64, joinable: bool) -> Self {
         let state = State {
             phase: Phase::Waiting,
-            late: Vec::new(),
+            owed: Vec::new(),
             known: None,
             refused_from: u64::MAX,
             chunks: VecDeque::new(),
@@ -87,14 +90,24 @@ impl Fill {
             written: 0,
             keeps_all: true,
             readers: Vec::new(),
-            wakers: Vec::new(),
             writer: None,
         };
         Self { key, request, control: Control::new(stamp), joinable, state: Mutex::new(state) }
     }
 
+    /// Where the shard's table keeps it: under the hash of its key if it can be joined, else anywhere, so that many fills of an uncacheable key do
+    /// not meet each other.
+    pub(crate) fn table_hash(&self) -> u64 {
+        let hash = self.key.hash();
+        if self.joinable {
+            hash
+        } else {
+            hash ^ (std::ptr::from_ref(self).addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        }
+    }
+
     /// Judges the fill by every rule of `snapshot` that it was not judged by; whether it lives.
-    pub(crate) fn catch_up(&self, snapshot: &Snapshot) -> bool {
+    pub(crate) fn catch_up(&self, snapshot: &Arc<Snapshot>) -> bool {
         let mut state = self.state.lock();
         let (stamp, mark) = self.control.load();
         if mark == Mark::Dead || stamp >= snapshot.seq {
@@ -110,8 +123,10 @@ impl Fill {
                 }
                 None => {
                     let subject = Subject { key: self.key.as_ref(), vary: None, tags: TagsRef::default() };
-                    state.late.extend(snapshot.late(stamp).cloned());
-                    !snapshot.judge(&subject, stamp).takes_fill() && state.late.len() <= MAX_LATE
+                    if snapshot.has_late(stamp) {
+                        state.owed.push((Arc::clone(snapshot), stamp));
+                    }
+                    !snapshot.judge(&subject, stamp).takes_fill() && state.owed.len() <= MAX_OWED
                 }
             };
         }
@@ -119,34 +134,34 @@ impl Fill {
         lives
     }
 
-    /// Whether a request with these header fields may read along, as far as is known. The caller has caught up.
-    pub(crate) fn may_join(&self, request: &HeaderMap) -> bool {
-        let state = self.state.lock();
-        self.joinable
-            && match &state.phase {
-                Phase::Waiting => true,
-                Phase::Streaming { shared, done, .. } => *shared && !*done && state.keeps_all && state.selects(request),
-                Phase::Validated { .. } | Phase::Over(_) => false,
-            }
+    /// Joins a request with these header fields if it may read along, as far as is known: the id of its reader. The caller has caught up.
+    pub(crate) fn join(&self, request: &HeaderMap) -> Option<usize> {
+        let mut state = self.state.lock();
+        let open = match &state.phase {
+            Phase::Waiting => true,
+            Phase::Streaming { shared, done, .. } => *shared && !*done && state.keeps_all && state.selects(request),
+            Phase::Validated { .. } | Phase::Over(_) => false,
+        };
+        (self.joinable && open).then(|| state.add_reader())
     }
 
-    /// The response is known: answers the late rules, and tells readers. `shared`: whether it may be given to those who joined.
+    /// The response is known: answers the rules that are owed one, and tells readers. `shared`: whether it may be given to those who joined.
     pub(crate) fn respond(&self, head: Arc<Head>, vary: Option<Vary>, tags: Tags, shared: bool, stores: bool) {
         let mut state = self.state.lock();
         state.know(self, vary.unwrap_or_default(), tags);
         state.keeps_all = stores;
         state.phase = Phase::Streaming { head, shared, done: false };
-        state.wake();
+        wake(state);
     }
 
     /// The stored response was validated; called after `know`. `shared`: whether it may be given to those who joined.
     pub(crate) fn validated(&self, hit: Hit, shared: bool) {
         let mut state = self.state.lock();
         state.phase = Phase::Validated { hit, shared };
-        state.wake();
+        wake(state);
     }
 
-    /// Records what the response is, and answers the late rules by it. Idempotent.
+    /// Records what the response is, and answers the rules that are owed an answer by it. Idempotent.
     pub(crate) fn know(&self, vary: Vary, tags: Tags) {
         self.state.lock().know(self, vary, tags);
     }
@@ -155,7 +170,7 @@ impl Fill {
     pub(crate) fn over(&self, reason: Reason) {
         let mut state = self.state.lock();
         state.phase = Phase::Over(reason);
-        state.wake();
+        wake(state);
     }
 
     pub(crate) fn done(&self) {
@@ -163,22 +178,25 @@ impl Fill {
         if let Phase::Streaming { done, .. } = &mut state.phase {
             *done = true;
         }
-        state.wake();
+        wake(state);
     }
 
     pub(crate) fn write(&self, chunk: Bytes) {
         let mut state = self.state.lock();
         state.written += chunk.len() as u64;
         state.chunks.push_back(chunk);
-        state.trim();
-        state.wake();
+        let passed = state.trim();
+        wake(state);
+        drop(passed);
     }
 
     /// The response will not be stored after all: what every reader has passed is dropped from now on.
     pub(crate) fn stop_keeping(&self) {
         let mut state = self.state.lock();
         state.keeps_all = false;
-        state.trim();
+        let passed = state.trim();
+        drop(state);
+        drop(passed);
     }
 
     /// All chunks, if they were kept.
@@ -201,13 +219,14 @@ impl Fill {
     pub(crate) fn cut_laggards(&self) {
         let mut state = self.state.lock();
         let fastest = state.readers.iter().flatten().map(|at| at.bytes).max().unwrap_or(0);
+        let mut cut = Vec::new();
         for reader in &mut state.readers {
-            if reader.is_some_and(|at| at.bytes + WINDOW <= fastest) {
-                *reader = None;
-            }
+            cut.extend(reader.take_if(|at| at.bytes + WINDOW <= fastest).and_then(|reader| reader.waker));
         }
-        state.trim();
-        state.wake();
+        let passed = state.trim();
+        wake(state);
+        cut.into_iter().for_each(Waker::wake);
+        drop(passed);
     }
 
     pub(crate) fn has_readers(&self) -> bool {
@@ -221,27 +240,32 @@ impl Fill {
     }
 
     pub(crate) fn add_reader(&self) -> usize {
-        let mut state = self.state.lock();
-        state.readers.push(Some(Position::default()));
-        state.readers.len() - 1
+        self.state.lock().add_reader()
     }
 
     pub(crate) fn drop_reader(&self, id: usize) {
         let mut state = self.state.lock();
-        state.readers[id] = None;
-        state.trim();
+        let reader = state.readers[id].take();
+        let passed = state.trim();
         let writer = state.writer.take();
         drop(state);
+        drop((reader, passed));
         writer.into_iter().for_each(Waker::wake);
     }
 
-    /// The answer for a reader that joined at `joined`; `own`: it came with the leader.
-    pub(crate) fn poll_answer(&self, joined: u64, own: bool, request: &HeaderMap, cx: &Context<'_>) -> Poll<Answered> {
+    /// The answer for reader `id`, which joined at `joined`; `own`: it came with the leader.
+    pub(crate) fn poll_answer(
+        &self,
+        id: usize,
+        (joined, own): (u64, bool),
+        request: &HeaderMap,
+        cx: &Context<'_>,
+    ) -> Poll<Answered> {
         let mut state = self.state.lock();
         let refused = !own && joined >= state.refused_from;
         Poll::Ready(match &state.phase {
             Phase::Waiting => {
-                state.wakers.push(cx.waker().clone());
+                state.wait(id, cx);
                 return Poll::Pending;
             }
             Phase::Over(reason) => Answered::Refetch(*reason),
@@ -258,26 +282,37 @@ impl Fill {
     /// The next chunk for reader `id`: `None` at the end, an error if the fill broke or the reader was cut off.
     pub(crate) fn poll_chunk(&self, id: usize, cx: &Context<'_>) -> Poll<Option<Result<Bytes, ()>>> {
         let mut state = self.state.lock();
-        let Some(at) = state.readers[id] else { return Poll::Ready(Some(Err(()))) };
+        let Some(at) = &state.readers[id] else { return Poll::Ready(Some(Err(()))) };
         let next = at.chunk.checked_sub(state.first).and_then(|index| state.chunks.get(index as usize)).cloned();
         if let Some(chunk) = next {
-            state.readers[id] = Some(Position { chunk: at.chunk + 1, bytes: at.bytes + chunk.len() as u64 });
-            state.trim();
+            if let Some(at) = &mut state.readers[id] {
+                at.chunk += 1;
+                at.bytes += chunk.len() as u64;
+            }
+            let passed = state.trim();
             let writer = state.writer.take();
             drop(state);
+            drop(passed);
             writer.into_iter().for_each(Waker::wake);
             return Poll::Ready(Some(Ok(chunk)));
         }
         match state.phase {
-            Phase::Streaming { done: true, .. } => Poll::Ready(None),
+            Phase::Streaming { done: true, .. } | Phase::Validated { .. } => Poll::Ready(None),
             Phase::Streaming { .. } | Phase::Waiting => {
-                state.wakers.push(cx.waker().clone());
+                state.wait(id, cx);
                 Poll::Pending
             }
-            Phase::Validated { .. } => Poll::Ready(None),
             Phase::Over(_) => Poll::Ready(Some(Err(()))),
         }
     }
+}
+
+/// Unlocks, then wakes all readers and the writer.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let mut wakers: Vec<Waker> = state.readers.iter_mut().flatten().filter_map(|reader| reader.waker.take()).collect();
+    wakers.extend(state.writer.take());
+    drop(state);
+    wakers.into_iter().for_each(Waker::wake);
 }
 
 /// [`Fill::poll_answer`]'s answer.
@@ -298,9 +333,9 @@ impl State {
             return;
         }
         let subject = Subject { key: fill.key.as_ref(), vary: Some(vary.as_ref()), tags: tags.as_ref() };
-        for rule in std::mem::take(&mut self.late) {
-            if rule.matches(&subject) {
-                self.refused_from = self.refused_from.min(rule.seq);
+        for (snapshot, after) in std::mem::take(&mut self.owed) {
+            if snapshot.judge(&subject, after).takes_fill() {
+                self.refused_from = self.refused_from.min(after + 1);
             }
         }
         if self.refused_from != u64::MAX {
@@ -309,20 +344,28 @@ impl State {
         self.known = Some((vary, tags));
     }
 
-    /// Drops what nobody will read again, unless all is kept.
-    fn trim(&mut self) {
-        if self.keeps_all {
-            return;
-        }
-        let slowest = self.readers.iter().flatten().map(|at| at.chunk).min().unwrap_or(u64::MAX);
-        while self.first < slowest && self.chunks.pop_front().is_some() {
-            self.first += 1;
+    fn add_reader(&mut self) -> usize {
+        self.readers.push(Some(Reader::default()));
+        self.readers.len() - 1
+    }
+
+    fn wait(&mut self, id: usize, cx: &Context<'_>) {
+        if let Some(reader) = &mut self.readers[id] {
+            match &mut reader.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => reader.waker = Some(cx.waker().clone()),
+            }
         }
     }
 
-    /// Wakes all readers. Called with the lock held: wakers only schedule.
-    fn wake(&mut self) {
-        self.wakers.drain(..).for_each(Waker::wake);
-        self.writer.take().into_iter().for_each(Waker::wake);
+    /// Takes out what nobody will read again, unless all is kept; for the caller to drop without the lock.
+    fn trim(&mut self) -> Vec<Bytes> {
+        if self.keeps_all {
+            return Vec::new();
+        }
+        let slowest = self.readers.iter().flatten().map(|at| at.chunk).min().unwrap_or(u64::MAX);
+        let passed = slowest.saturating_sub(self.first).min(self.chunks.len() as u64);
+        self.first += passed;
+        self.chunks.drain(..passed as usize).collect()
     }
 }

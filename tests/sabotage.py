@@ -21,7 +21,7 @@ SABOTAGES = [
         point("lookup:entry-loaded");
         let swept = swept.max(shard.swept_upto.load(Ordering::Acquire));"""),
     ("join check: a fill may be joined whatever was purged", "src/cache/commit.rs",
-     "if fill.catch_up(&snapshot) && fill.may_join(request) {", "if fill.may_join(request) {"),
+     "if fill.catch_up(&snapshot)\n                && let Some(id)", "if let Some(id)"),
     ("commit re-check: rules that came before the lock are not asked", "src/cache/commit.rs",
      "        if !fill.catch_up(&snapshot) {\n            return Admit::Skipped(Reason::PurgeFenced);",
      "        if false {\n            return Admit::Skipped(Reason::PurgeFenced);"),
@@ -44,6 +44,8 @@ SABOTAGES = [
     ("no lock pass before the index is asked", "src/cache/sweep.rs", "            self.pass_locks();\n", ""),
     ("sweep by identity alone, whatever the stamp", "src/cache/sweep.rs",
      "!rule.layers.edge || stamp >= rule.seq ||", "!rule.layers.edge ||"),
+    ("a 304 is judged by the tags it brings alone", "src/cache/ticket.rs",
+     "tags.as_ref().iter().chain(base.entry().tags().iter())", "tags.as_ref().iter()"),
     ("tickets not swept", "src/cache/sweep.rs", "                fill.catch_up(&snapshot);\n", "                let _ = (fill, &snapshot);\n"),
     ("swept_upto raised before the objects are ended", "src/cache/sweep.rs",
      "            self.end_all(&pending.rules);\n",
@@ -61,7 +63,7 @@ SABOTAGES = [
     ("an edge-only rule hides the L2 half of an older one", "src/purge/table.rs",
      "            for (tier, named) in", "            newest[verb(rule.action)] = [0; 2];\n            for (tier, named) in"),
     ("tags of a fill in flight are forgotten when it is swept", "src/fill.rs",
-     "state.late.extend(snapshot.late(stamp).cloned());", "let _ = snapshot.late(stamp);"),
+     "if snapshot.has_late(stamp) {", "if false && snapshot.has_late(stamp) {"),
     ("a soft purge counts from when it is noticed", "src/cache/lookup.rs",
      "record.as_ref().map_or(now, |record| self.tick_of(record.created_ms))", "now"),
 ]

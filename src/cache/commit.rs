@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderMap;
 
 use super::head::{self, Head};
@@ -14,9 +15,8 @@ use super::hit::Hit;
 use super::lookup::{Lookup, decide};
 use super::ticket::{Fetch, FillReader, FillTicket};
 use super::{Admit, Engine, Reason};
-use crate::edge::budget::Charge;
 use crate::edge::shard::{Found, Table};
-use crate::entry::{Body, Deadlines, EntryRef, Handle, Mark, Parts, TICKS, Tick};
+use crate::entry::{self, Body, Deadlines, EntryRef, Handle, Mark, Parts, TICKS, Tick};
 use crate::fill::Fill;
 use crate::freshness::Freshness;
 use crate::key::Key;
@@ -55,9 +55,11 @@ impl Engine {
         }
         let fills = table.fills.iter_hash(key.hash()).filter(|fill| fill.key == *key);
         for fill in fills {
-            if fill.catch_up(&snapshot) && fill.may_join(request) {
+            if fill.catch_up(&snapshot)
+                && let Some(id) = fill.join(request)
+            {
                 let fill = Arc::clone(fill);
-                return Fetch::Join(FillReader::new(self, fill, snapshot.seq, false, request.clone()));
+                return Fetch::Join(FillReader::new(self, fill, id, (snapshot.seq, false), request.clone()));
             }
         }
         let marked = table.find_uncacheable(key).is_some_and(|mark| {
@@ -84,7 +86,7 @@ impl Engine {
         // What a delete took must not lend its validators to a fetch that is newer than the delete.
         let base = base.filter(|hit| self.judge_in_table(&table, hit.entry()) != Mark::Dead);
         let fill = Arc::new(Fill::new(key.clone(), request.clone(), stamp, joinable));
-        table.fills.insert_unique(key.hash(), Arc::clone(&fill), |fill| fill.key.hash());
+        table.fills.insert_unique(fill.table_hash(), Arc::clone(&fill), |fill| fill.table_hash());
         self.edge.recharge(&mut table);
         self.edge.budget.force(FILL_OVERHEAD as i64);
         drop(table);
@@ -110,8 +112,15 @@ impl Engine {
         Admit::Skipped(reason)
     }
 
+    /// As [`leave`](Self::leave), and counts it.
+    pub(crate) fn skip(&self, fill: &Arc<Fill>, reason: Reason) -> Admit {
+        let admit = self.leave(fill, reason);
+        self.counters.admit(admit);
+        admit
+    }
+
     fn remove_fill(&self, table: &mut Table, fill: &Arc<Fill>) {
-        if let Ok(found) = table.fills.find_entry(fill.key.hash(), |held| Arc::ptr_eq(held, fill)) {
+        if let Ok(found) = table.fills.find_entry(fill.table_hash(), |held| Arc::ptr_eq(held, fill)) {
             found.remove();
             self.edge.budget.force(-(FILL_OVERHEAD as i64));
         }
@@ -125,13 +134,13 @@ impl Engine {
         lives && fill.control.load().1 != Mark::Dead
     }
 
-    /// Stores the response of `fill`, unless a rule has taken it. `charge` covers the chunks of `body`.
-    pub(crate) fn commit(&self, fill: &Arc<Fill>, of: &Candidate<'_>, body: Body<'_>, charge: Option<Charge>) -> Admit {
-        let admit = match self.build(&fill.key, of, body, charge, false) {
+    /// Stores the response of `fill`, unless a rule has taken it.
+    pub(crate) fn commit(&self, fill: &Arc<Fill>, of: &Candidate<'_>, body: Body<'_>) -> Admit {
+        let admit = match self.build(&fill.key, of, body, false) {
             // Outside the lock first: most rules that came meanwhile are judged here, and a fill they took never asks for the lock.
             Ok(entry) if fill.catch_up(&self.rules.load()) => self.install(fill, None, &entry),
-            Ok(_) => self.leave(fill, Reason::PurgeFenced),
-            Err(reason) => self.leave(fill, reason),
+            Ok(_) => return self.skip(fill, Reason::PurgeFenced),
+            Err(reason) => return self.skip(fill, reason),
         };
         self.counters.admit(admit);
         admit
@@ -143,15 +152,24 @@ impl Engine {
             Some(chunks) => Body::Chunks(chunks.to_vec()),
             None => Body::Inline(base.entry().inline_body()),
         };
-        let (hit, admit) = match self.build(&fill.key, of, body, None, false) {
+        let (hit, admit) = match self.build(&fill.key, of, body, false) {
             Ok(entry) => {
                 let admit = self.install(fill, Some(base.entry()), &entry);
+                if admit != Admit::Stored {
+                    // Not to be validated again: nothing vouches for it.
+                    entry.control().raise(0, Mark::Dead);
+                }
                 (Hit { handle: Handle::Direct(entry), now: self.now(), mark: Mark::None }, admit)
             }
             Err(reason) => (base.clone(), self.leave(fill, reason)),
         };
         self.counters.admit(admit);
         (hit, admit)
+    }
+
+    /// A copy of `chunk` charged to the budget; `None` if there is no room for it.
+    pub(crate) fn hold(&self, fill: &Fill, chunk: &[u8]) -> Option<Bytes> {
+        Some(self.edge.reserve(entry::weight_of(chunk.len()), fill.key.url_hash())?.hold(chunk))
     }
 
     /// Marks the key of `fill` as uncacheable for a while, unless a rule has taken the fill.
@@ -161,7 +179,7 @@ impl Engine {
         let freshness = Freshness::fresh_for(Duration::from_millis((UNCACHEABLE_FOR * (1000 / TICKS)).unsigned_abs()));
         let head = Head::new(http::StatusCode::OK, HeaderMap::new());
         let of = Candidate { head: &head, vary: &vary, tags: &tags, freshness: &freshness, received: self.now() };
-        if let Ok(mark) = self.build(&fill.key, &of, Body::Inline(&[]), None, true)
+        if let Ok(mark) = self.build(&fill.key, &of, Body::Inline(&[]), true)
             && fill.catch_up(&self.rules.load())
         {
             self.install(fill, None, &mark);
@@ -169,14 +187,7 @@ impl Engine {
     }
 
     /// Makes the entry, charged to the budget and judged by nothing yet.
-    fn build(
-        &self,
-        key: &Key,
-        of: &Candidate<'_>,
-        body: Body<'_>,
-        charge: Option<Charge>,
-        uncacheable: bool,
-    ) -> Result<EntryRef, Reason> {
+    fn build(&self, key: &Key, of: &Candidate<'_>, body: Body<'_>, uncacheable: bool) -> Result<EntryRef, Reason> {
         let head = head::encode(&of.head.headers);
         let parts = Parts {
             key: key.as_ref(),
@@ -191,20 +202,8 @@ impl Engine {
         if !parts.fits() {
             return Err(Reason::TooLarge);
         }
-        // A fill's charge covers its chunks; what the entry needs beyond them is taken before they are given back.
-        let weight = parts.weight();
-        let mut entry_charge = charge;
-        let have = entry_charge.as_ref().map_or(0, Charge::bytes);
-        if weight > have {
-            let more = self.edge.reserve(weight - have, key.url_hash()).ok_or(Reason::NoRoom)?;
-            match &mut entry_charge {
-                Some(charge) => charge.absorb(more),
-                None => entry_charge = Some(more),
-            }
-        }
-        let mut entry_charge = entry_charge.ok_or(Reason::NoRoom)?;
-        entry_charge.shrink_to(weight);
-        Ok(EntryRef::new(parts, 0, entry_charge))
+        let charge = self.edge.reserve(parts.weight().0, key.url_hash()).ok_or(Reason::NoRoom)?;
+        Ok(EntryRef::new(parts, 0, charge))
     }
 
     /// The commit: under the shard lock, in this order: the fill leaves, newer rules are asked again, what is replaced ends, the entry comes in.
@@ -227,8 +226,16 @@ impl Engine {
         }
         point("commit:judged");
         entry.control().raise(snapshot.seq, Mark::None);
-        if entry.is_uncacheable() && table.of_key(key.hash(), key.text()).any(|held| !held.is_uncacheable()) {
-            return Admit::Skipped(Reason::NotStorable);
+        if entry.is_uncacheable() {
+            // What is usable needs no mark; what is not would let its requests queue behind each other without one.
+            let now = self.now();
+            let usable = |held: &EntryRef| {
+                let mark = self.judge_in_table(&table, held);
+                !held.is_uncacheable() && mark == Mark::None && now < held.deadlines().fresh_until
+            };
+            if table.of_key(key.hash(), key.text()).any(usable) {
+                return Admit::Skipped(Reason::NotStorable);
+            }
         }
         let replaced = table.replaced_by(key.hash(), key.text(), entry.vary(), entry.is_uncacheable());
         for old in &replaced {
@@ -238,7 +245,7 @@ impl Engine {
         drop(table);
         drop(replaced);
         point("commit:stored");
-        self.edge.settle();
+        self.edge.settle(key.url_hash());
         Admit::Stored
     }
 }

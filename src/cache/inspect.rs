@@ -58,7 +58,7 @@ impl Engine {
     pub(crate) fn explain(&self, purge: &Purge, budget: Duration) -> Result<Explained, PurgeError> {
         let parts: Vec<Compiled> = self.prepare(purge)?.into_iter().flat_map(|rule| rule.parts).collect();
         let mut explained = Explained::default();
-        let deadline = Instant::now() + budget;
+        let deadline = Instant::now().checked_add(budget);
         explained.partial = !self.visit(&parts, deadline, |entry| {
             explained.edge.objects += 1;
             explained.edge.bytes += entry.weight();
@@ -74,7 +74,7 @@ impl Engine {
         let purge = Purge::new(of.clone());
         let parts: Vec<Compiled> = self.prepare(&purge)?.into_iter().flat_map(|rule| rule.parts).collect();
         let mut listed = Vec::new();
-        self.visit(&parts, Instant::now() + Duration::from_secs(1), |entry| {
+        self.visit(&parts, Instant::now().checked_add(Duration::from_secs(1)), |entry| {
             listed.push(self.describe(entry));
             listed.len() < LISTED
         });
@@ -82,7 +82,7 @@ impl Engine {
     }
 
     /// Calls `seen` with every live object that one of `parts` takes, each once; whether it went to the end. `seen` says whether to go on.
-    fn visit(&self, parts: &[Compiled], deadline: Instant, mut seen: impl FnMut(&EntryRef) -> bool) -> bool {
+    fn visit(&self, parts: &[Compiled], deadline: Option<Instant>, mut seen: impl FnMut(&EntryRef) -> bool) -> bool {
         let mut known: HashSet<Place> = HashSet::new();
         for part in parts {
             let mut found: Vec<EntryRef> = Vec::new();
@@ -126,7 +126,7 @@ impl Engine {
                 if !more {
                     break;
                 }
-                if Instant::now() >= deadline {
+                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                     return false;
                 }
             }

@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::Engine;
 use crate::edge::index::{Place, Scope};
-use crate::edge::shard::Table;
+use crate::edge::shard::{Shard, Table};
 use crate::entry::{EntryRef, Mark};
 use crate::key::{prefix_hash, url_of};
 use crate::purge::{Compiled, Rule, Shape, Subject};
@@ -22,6 +22,9 @@ use crate::sync::point;
 
 /// How often threads' fronts are cleared of dead entries when nothing else happens.
 const ROUND: Duration = Duration::from_millis(200);
+
+/// Entries that are judged at a time.
+const CHUNK: usize = 256;
 
 /// A part of a rule with the rule.
 type Part<'a> = (&'a Rule, &'a Compiled);
@@ -46,6 +49,7 @@ impl Engine {
                 rule.record.set_swept(now);
             }
         }
+        self.rules.free_retired();
         self.edge.fronts.sweep();
     }
 
@@ -97,12 +101,10 @@ impl Engine {
 
     /// Ends what is found by hash.
     fn end_direct(&self, rule: &Rule, part: &Compiled, url_hash: u64, find: impl FnOnce(&Table, u64) -> Vec<EntryRef>) {
-        let mut table = self.edge.shard(url_hash).table.write();
-        let found = find(&table, url_hash);
-        for entry in &found {
-            self.end(&mut table, entry, &[(rule, part)]);
+        let found = find(&self.edge.shard(url_hash).table.read(), url_hash);
+        for chunk in found.chunks(CHUNK) {
+            self.end_in(self.edge.shard(url_hash), chunk, &[(rule, part)]);
         }
-        drop(table);
     }
 
     fn end_walked(&self, scope: Scope<'_>, parts: &[Part<'_>]) {
@@ -119,50 +121,50 @@ impl Engine {
         }
     }
 
-    /// Ends those of a chunk of candidates that match, one shard's lock at a time.
+    /// Ends those of a chunk of candidates that match, shard by shard. What is in a slot now is judged, whatever was there when the index was
+    /// asked: matching and older than the rule is all that counts (H26).
     fn end_places(&self, places: &mut Vec<Place>, parts: &[Part<'_>]) {
         places.sort_unstable_by_key(|&place| self.edge.at(place).0);
-        let mut freed: Vec<EntryRef> = Vec::new();
         for of_shard in places.chunk_by(|&a, &b| self.edge.at(a).0 == self.edge.at(b).0) {
             let Some(&first) = of_shard.first() else { continue };
-            let mut table = self.edge.shards()[self.edge.at(first).0].table.write();
-            for &place in of_shard {
-                if let Some(entry) = table.in_slot(self.edge.at(place).1).cloned() {
-                    self.end(&mut table, &entry, parts);
-                    freed.push(entry);
-                }
-            }
+            let shard = &self.edge.shards()[self.edge.at(first).0];
+            let table = shard.table.read();
+            let entries: Vec<EntryRef> =
+                of_shard.iter().filter_map(|&place| table.in_slot(self.edge.at(place).1).cloned()).collect();
             drop(table);
-            // Memory is given back outside the lock.
-            freed.clear();
+            self.end_in(shard, &entries, parts);
         }
         places.clear();
     }
 
-    /// Ends `entry` by each of `parts` that is newer than it and matches. What is in the slot now is judged, whatever was there when the index
-    /// was asked: matching and older than the rule is all that counts (H26).
-    fn end(&self, table: &mut Table, entry: &EntryRef, parts: &[Part<'_>]) {
-        let (stamp, mark) = entry.control().load();
-        if mark == Mark::Dead {
-            // A lookup got here first, and has counted it.
-            self.edge.unlink(table, entry);
-            return;
+    /// Judges entries of one shard without its lock, however many rules there are, then takes out the dead under it. Their memory is given back
+    /// outside again.
+    fn end_in(&self, shard: &Shard, entries: &[EntryRef], parts: &[Part<'_>]) {
+        let dead: Vec<&EntryRef> = entries.iter().filter(|entry| self.end(entry, parts) == Mark::Dead).collect();
+        if !dead.is_empty() {
+            let mut table = shard.table.write();
+            for entry in dead {
+                self.edge.unlink(&mut table, entry);
+            }
         }
+    }
+
+    /// Ends `entry` by each of `parts` that is newer than it and matches; its mark then.
+    fn end(&self, entry: &EntryRef, parts: &[Part<'_>]) -> Mark {
+        let (stamp, mut mark) = entry.control().load();
         let subject = Subject { key: entry.key(), vary: Some(entry.vary()), tags: entry.tags() };
         for (rule, part) in parts {
-            if !rule.layers.edge || stamp >= rule.seq || !part.matches(&subject) {
+            let verdict = Mark::from(rule.action);
+            if mark >= verdict || !rule.layers.edge || stamp >= rule.seq || !part.matches(&subject) {
                 continue;
             }
-            let verdict = Mark::from(rule.action);
             let had = entry.judge(0, verdict, self.tick_of(rule.record.created_ms));
             if verdict > had {
                 rule.record.count(entry.weight());
             }
-            if verdict == Mark::Dead {
-                self.edge.unlink(table, entry);
-                return;
-            }
+            mark = had.max(verdict);
         }
+        mark
     }
 }
 

@@ -10,7 +10,6 @@ use super::commit::{Candidate, selectors};
 use super::head::Head;
 use super::hit::Hit;
 use super::{Admit, Engine, Reason};
-use crate::edge::budget::Charge;
 use crate::entry::{Body, INLINE_BODY, Tick, chunk_weight};
 use crate::fill::{Answered, Fill};
 use crate::freshness::Freshness;
@@ -18,7 +17,7 @@ use crate::purge::Tags;
 use crate::vary::Vary;
 
 /// Chunks of a stored body are at least this long on average, or they are put together.
-const GOOD_CHUNK: usize = 4 << 10;
+const GOOD_CHUNK: u64 = 4 << 10;
 
 /// How a miss goes on.
 #[derive(Debug)]
@@ -55,7 +54,8 @@ impl FillTicket {
 
     /// A reader from the first byte on, for the leader's own client. Take it before [`respond`](Self::respond).
     pub fn reader(&self) -> FillReader {
-        FillReader::new(&self.engine, Arc::clone(&self.fill), 0, true, self.fill.request.clone())
+        let id = self.fill.add_reader();
+        FillReader::new(&self.engine, Arc::clone(&self.fill), id, (0, true), self.fill.request.clone())
     }
 
     /// The origin's answer; the body follows through the writer. `length` is its length where known.
@@ -90,19 +90,7 @@ impl FillTicket {
         let head = Arc::new(head);
         fill.respond(Arc::clone(&head), Some(vary.clone()), tags.clone(), shared, refused.is_none());
         let received = engine.now();
-        FillWriter {
-            engine,
-            fill,
-            head,
-            vary,
-            tags,
-            freshness,
-            charge: None,
-            received,
-            length: 0,
-            refused,
-            over: false,
-        }
+        FillWriter { engine, fill, head, vary, tags, freshness, kept: 0, received, length: 0, refused, over: false }
     }
 
     /// The origin's whole answer at once: [`respond`](Self::respond), one write and [`finish`](FillWriter::finish) in one step, which takes the
@@ -121,12 +109,13 @@ impl FillTicket {
         let received = engine.now();
         engine.learn(fill, &vary, &known);
         let of = Candidate { head: &head, vary: &vary, tags: &known, freshness: &freshness, received };
-        let kept = if body.len() <= INLINE_BODY {
-            Body::Inline(&body)
+        let admit = if body.len() <= INLINE_BODY {
+            engine.commit(fill, &of, Body::Inline(&body))
+        } else if let Some(held) = engine.hold(fill, &body) {
+            engine.commit(fill, &of, Body::Chunks(vec![held]))
         } else {
-            Body::Chunks(vec![Bytes::copy_from_slice(&body)])
+            engine.skip(fill, Reason::NoRoom)
         };
-        let admit = engine.commit(fill, &of, kept, None);
         // Nobody can join any more; who did is still waiting.
         if fill.has_readers() {
             fill.respond(Arc::new(head), Some(vary), known, true, true);
@@ -149,7 +138,8 @@ impl FillTicket {
         let storable = freshness.zip(known);
         let (hit, admit) = match &storable {
             Some((freshness, (vary, tags))) => {
-                engine.learn(fill, vary, tags);
+                // What took the stored response takes the validated one, whatever tags the 304 brings.
+                engine.learn(fill, vary, &Tags::encode(tags.as_ref().iter().chain(base.entry().tags().iter())));
                 let of = Candidate { head: &head, vary, tags, freshness, received: engine.now() };
                 engine.commit_validated(fill, &base, &of)
             }
@@ -181,8 +171,8 @@ pub struct FillWriter {
     vary: Vary,
     tags: Tags,
     freshness: Option<Freshness>,
-    /// Covers the chunks that are kept.
-    charge: Option<Charge>,
+    /// Bytes of the chunks that are kept, as counted among those of fills in flight.
+    kept: u64,
     received: Tick,
     length: u64,
     /// Why it will not be stored.
@@ -208,11 +198,10 @@ impl FillWriter {
         self.length += chunk.len() as u64;
         let chunk = if self.refused.is_none() {
             // An exact copy: a slice of a large receive buffer would hold memory nobody has counted.
-            let chunk = Bytes::copy_from_slice(&chunk);
-            if let Err(reason) = self.keep(&chunk) {
+            self.keep(&chunk).unwrap_or_else(|reason| {
                 self.refuse(reason);
-            }
-            chunk
+                chunk
+            })
         } else {
             chunk
         };
@@ -246,72 +235,52 @@ impl FillWriter {
                     freshness,
                     received: self.received,
                 };
-                let charge = self.charge.take();
-                self.engine.edge.budget.count_fill(-(charge.as_ref().map_or(0, Charge::bytes) as i64));
                 let joined;
                 let body = if self.length <= INLINE_BODY as u64 {
                     joined = chunks.concat();
-                    Body::Inline(&joined)
+                    Some(Body::Inline(&joined))
+                } else if chunks.len() > 1 && self.length / (chunks.len() as u64) < GOOD_CHUNK {
+                    // Small chunks are put together: each costs a buffer of its own.
+                    self.engine.hold(&self.fill, &chunks.concat()).map(|whole| Body::Chunks(vec![whole]))
                 } else {
-                    Body::Chunks(together(chunks))
+                    Some(Body::Chunks(chunks))
                 };
-                self.engine.commit(&self.fill, &of, body, charge)
+                match body {
+                    Some(body) => self.engine.commit(&self.fill, &of, body),
+                    None => self.engine.skip(&self.fill, Reason::NoRoom),
+                }
             }
-            (refused, ..) => self.skip(refused.unwrap_or(Reason::NotStorable)),
+            (refused, ..) => self.engine.skip(&self.fill, refused.unwrap_or(Reason::NotStorable)),
         };
         self.fill.done();
         admit
     }
 
-    fn skip(&self, reason: Reason) -> Admit {
-        let admit = self.engine.leave(&self.fill, reason);
-        self.engine.counters.admit(admit);
-        admit
-    }
-
-    fn keep(&mut self, chunk: &Bytes) -> Result<(), Reason> {
+    /// The charged copy of `chunk`.
+    fn keep(&mut self, chunk: &Bytes) -> Result<Bytes, Reason> {
         if self.length > self.engine.max_object {
             return Err(Reason::TooLarge);
         }
-        let more = self.engine.edge.reserve(chunk_weight(chunk), self.fill.key.url_hash()).ok_or(Reason::NoRoom)?;
-        self.engine.edge.budget.count_fill(more.bytes() as i64);
-        match &mut self.charge {
-            Some(charge) => charge.absorb(more),
-            None => self.charge = Some(more),
-        }
-        Ok(())
+        let held = self.engine.hold(&self.fill, chunk).ok_or(Reason::NoRoom)?;
+        self.kept += chunk_weight(&held);
+        self.engine.edge.budget.count_fill(chunk_weight(&held) as i64);
+        Ok(held)
     }
 
     fn refuse(&mut self, reason: Reason) {
         self.refused = Some(reason);
         self.fill.stop_keeping();
-        self.release();
-    }
-
-    fn release(&mut self) {
-        if let Some(charge) = self.charge.take() {
-            self.engine.edge.budget.count_fill(-(charge.bytes() as i64));
-        }
     }
 }
 
 impl Drop for FillWriter {
     fn drop(&mut self) {
-        self.release();
+        self.engine.edge.budget.count_fill(-(self.kept as i64));
         if !self.over {
             self.engine.leave(&self.fill, Reason::Failed);
             self.fill.over(Reason::Failed);
         }
     }
-}
-
-/// Small chunks put together: each stored chunk costs a buffer of its own.
-fn together(chunks: Vec<Bytes>) -> Vec<Bytes> {
-    let len: usize = chunks.iter().map(Bytes::len).sum();
-    if len / chunks.len().max(1) >= GOOD_CHUNK {
-        return chunks;
-    }
-    vec![Bytes::from(chunks.concat())]
 }
 
 /// How a fill answered a reader.
@@ -352,8 +321,14 @@ pub struct FillReader {
 }
 
 impl FillReader {
-    pub(crate) fn new(engine: &Arc<Engine>, fill: Arc<Fill>, joined: u64, own: bool, request: HeaderMap) -> Self {
-        let id = fill.add_reader();
+    /// The reader `id` of `fill`.
+    pub(crate) fn new(
+        engine: &Arc<Engine>,
+        fill: Arc<Fill>,
+        id: usize,
+        (joined, own): (u64, bool),
+        request: HeaderMap,
+    ) -> Self {
         Self { _engine: Arc::clone(engine), fill, id, joined, own, request }
     }
 
@@ -363,7 +338,7 @@ impl FillReader {
     ///
     /// Nothing is lost when the wait is given up.
     pub fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Answer> {
-        self.fill.poll_answer(self.joined, self.own, &self.request, cx).map(|answered| match answered {
+        self.fill.poll_answer(self.id, (self.joined, self.own), &self.request, cx).map(|answered| match answered {
             Answered::Head(head) => Answer::Head(head),
             Answered::Validated(hit) => Answer::Validated(hit),
             Answered::Refetch(reason) => Answer::Refetch(reason),

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+
 /// Shared pool of bytes.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -87,27 +89,27 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Adds `other`'s bytes to this charge.
-    pub(crate) fn absorb(&mut self, other: Self) {
-        self.bytes += other.hand_over().1;
-    }
-
-    /// Gives back all beyond `bytes`.
-    pub(crate) fn shrink_to(&mut self, bytes: u64) {
-        if let Some(over) = self.bytes.checked_sub(bytes) {
-            self.budget.release(over);
-            self.bytes = bytes;
-        }
+    /// A copy of `bytes` that is charged for as long as any part of it is held, by whomever.
+    pub(crate) fn hold(self, bytes: &[u8]) -> Bytes {
+        Bytes::from_owner(Held { bytes: bytes.into(), _charge: self })
     }
 
     /// Passes the duty to give the bytes back to the caller, who must call [`Budget::release`].
     pub(crate) fn hand_over(mut self) -> (Arc<Budget>, u64) {
         let bytes = std::mem::take(&mut self.bytes);
         (Arc::clone(&self.budget), bytes)
+    }
+}
+
+/// Bytes with their charge.
+struct Held {
+    bytes: Box<[u8]>,
+    _charge: Charge,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -124,11 +126,12 @@ mod tests {
     #[test]
     fn charges_never_pass_the_capacity_and_come_back() {
         let budget = Budget::new(100);
-        let mut first = budget.try_charge(60).unwrap();
+        let first = budget.try_charge(60).unwrap().hold(b"abc");
         assert!(budget.try_charge(41).is_none());
-        first.absorb(budget.try_charge(40).unwrap());
-        assert_eq!(budget.used(), 100);
+        let second = first.slice(1..2);
         drop(first);
+        assert_eq!(budget.used(), 60);
+        drop(second);
         assert_eq!(budget.used(), 0);
         budget.force(150);
         assert!(budget.try_charge(1).is_none());

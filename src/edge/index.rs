@@ -17,7 +17,7 @@
 use std::collections::HashMap;
 use std::hash::RandomState;
 
-use hashbrown::{HashSet, HashTable};
+use hashbrown::HashTable;
 use parking_lot::Mutex;
 
 use crate::key::KeyRef;
@@ -47,7 +47,7 @@ struct Stripe {
     roots: Vec<u32>,
     objects: Vec<Object>,
     free_objects: Vec<u32>,
-    tags: HashMap<Box<[u8]>, HashSet<u32, RandomState>>,
+    tags: HashMap<Box<[u8]>, Posting>,
     /// Bytes of texts, lists and postings, kept as they change.
     heap: u64,
 }
@@ -147,7 +147,16 @@ impl Index {
             }
             Scope::Hosts | Scope::Tag(_) => (0, STRIPES),
         };
-        Walk { index: self, scope, stripe: first, last, started: false, stack: Vec::new(), hosts: Vec::new() }
+        Walk {
+            index: self,
+            scope,
+            stripe: first,
+            last,
+            started: false,
+            stack: Vec::new(),
+            hosts: Vec::new(),
+            tagged: 0,
+        }
     }
 
     /// Recomputes invariants 1 and 2; the number of objects.
@@ -198,8 +207,35 @@ impl Node {
     }
 }
 
-fn posting_bytes(tag: &[u8], posting: &HashSet<u32, RandomState>) -> u64 {
-    (tag.len() + posting.allocation_size() + 64) as u64
+/// Handles of the objects with a tag: a list that can be walked in chunks, and where in it each is.
+#[derive(Debug, Default)]
+struct Posting {
+    handles: Vec<u32>,
+    positions: hashbrown::HashMap<u32, u32, RandomState>,
+}
+
+impl Posting {
+    fn insert(&mut self, handle: u32) {
+        if self.positions.insert(handle, self.handles.len() as u32).is_none() {
+            self.handles.push(handle);
+        }
+    }
+
+    fn remove(&mut self, handle: u32) {
+        let Some(position) = self.positions.remove(&handle) else { return };
+        self.handles.swap_remove(position as usize);
+        if let Some(&moved) = self.handles.get(position as usize) {
+            self.positions.insert(moved, position);
+        }
+        if self.handles.capacity() > 8 * self.handles.len() {
+            self.handles.shrink_to(2 * self.handles.len());
+            self.positions.shrink_to(2 * self.handles.len());
+        }
+    }
+}
+
+fn posting_bytes(tag: &[u8], posting: &Posting) -> u64 {
+    (tag.len() + posting.positions.allocation_size() + posting.handles.capacity() * size_of::<u32>() + 64) as u64
 }
 
 impl Stripe {
@@ -333,13 +369,10 @@ impl Stripe {
     fn drop_tag(&mut self, tag: &[u8], handle: u32) {
         let Some(posting) = self.tags.get_mut(tag) else { return };
         self.heap -= posting_bytes(tag, posting);
-        posting.remove(&handle);
-        if posting.is_empty() {
+        posting.remove(handle);
+        if posting.handles.is_empty() {
             self.tags.remove(tag);
         } else {
-            if posting.capacity() > 8 * posting.len() {
-                posting.shrink_to(2 * posting.len());
-            }
             self.heap += posting_bytes(tag, posting);
         }
     }
@@ -355,8 +388,10 @@ pub(crate) struct Walk<'a> {
     started: bool,
     /// Nodes to visit, each with how much of its lists is still to be seen.
     stack: Vec<Visit>,
-    /// Postings or hosts of the current stripe still to be seen.
+    /// Hosts of the current stripe still to be seen.
     hosts: Vec<u32>,
+    /// How much of the tag's posting in the current stripe is still to be seen.
+    tagged: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -383,7 +418,7 @@ impl Walk<'_> {
                 match &self.scope {
                     Scope::Directory { dir, .. } => self.stack.extend(stripe.find(dir).map(Visit::all)),
                     Scope::Hosts => self.hosts.clone_from(&stripe.roots),
-                    Scope::Tag(tag) => self.hosts.extend(stripe.tags.get(*tag).into_iter().flatten()),
+                    Scope::Tag(_) => self.tagged = usize::MAX,
                 }
             }
             let mut left = CHUNK;
@@ -409,16 +444,18 @@ impl Walk<'_> {
                     } else {
                         self.stack.pop();
                     }
+                } else if self.tagged > 0
+                    && let Scope::Tag(tag) = self.scope
+                {
+                    let handles = stripe.tags.get(tag).map_or(&[][..], |posting| &posting.handles);
+                    let end = self.tagged.min(handles.len());
+                    let from = end.saturating_sub(left);
+                    out.extend(handles[from..end].iter().map(|&handle| stripe.objects[handle as usize].place));
+                    self.tagged = from;
+                    left -= end - from;
                 } else if let Some(next) = self.hosts.pop() {
                     left -= 1;
-                    if matches!(self.scope, Scope::Tag(_)) {
-                        // The handle may be another object's by now; whoever asked judges what it finds there.
-                        out.extend(stripe.objects.get(next as usize).map(|object| object.place));
-                    } else if stripe
-                        .nodes
-                        .get(next as usize)
-                        .is_some_and(|root| !root.dir.is_empty() && host(&root.dir))
-                    {
+                    if stripe.nodes.get(next as usize).is_some_and(|root| !root.dir.is_empty() && host(&root.dir)) {
                         self.stack.push(Visit::all(next));
                     }
                 } else {

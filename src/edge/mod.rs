@@ -111,10 +111,10 @@ impl Edge {
         }
     }
 
-    /// Evicts until the budget is kept; structures may have grown past it.
-    pub(crate) fn settle(&self) {
+    /// Evicts until the budget is kept, the shard of `near` first; structures may have grown past it.
+    pub(crate) fn settle(&self, near: u64) {
         if self.budget.used() > self.budget.capacity() {
-            drop(self.reserve(0, 0));
+            drop(self.reserve(0, near));
         }
     }
 

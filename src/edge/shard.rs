@@ -11,10 +11,11 @@
 //!
 //! Lock order: shard, then index stripe. No two shards at once.
 
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashSet, HashTable};
 use http::HeaderMap;
 use parking_lot::RwLock;
 
@@ -28,6 +29,9 @@ use crate::vary::VaryRef;
 
 /// Most variants stored under one key; a further one takes the place of the oldest.
 pub(crate) const MAX_VARIANTS: usize = 64;
+
+/// Most entries that are moved in the queues to find one to evict.
+const MAX_MOVES: usize = 128;
 
 /// A shard, on cache lines of its own.
 #[derive(Debug)]
@@ -43,6 +47,9 @@ impl Shard {
     }
 }
 
+/// Slots of one URL's variations.
+type Variations = HashSet<u32, RandomState>;
+
 /// Place of an entry in the slab.
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -56,8 +63,9 @@ pub(crate) struct Slot {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     map: Map,
-    /// Entries under a variation, by the hash of their URL part: a purge of the URL takes them all.
-    variations: Map,
+    /// Slots of entries under a variation, by the hash of their URL part: a purge of the URL takes them all.
+    variations: HashMap<u64, Variations, RandomState>,
+    variations_bytes: usize,
     slab: Vec<Slot>,
     free: Vec<u32>,
     small: Queue,
@@ -110,7 +118,9 @@ impl Table {
 
     /// Every entry of a URL part, which hashes to `hash`: all variations, all variants.
     pub(crate) fn of_url<'a>(&'a self, hash: u64, url: &'a [u8]) -> impl Iterator<Item = &'a EntryRef> {
-        self.map.under(hash).chain(self.variations.under(hash)).filter(move |entry| entry.key().url() == url)
+        let varied = self.variations.get(&hash).into_iter().flat_map(|slots| slots.iter());
+        let varied = varied.filter_map(|slot| self.in_slot(*slot));
+        self.map.under(hash).chain(varied).filter(move |entry| entry.key().url() == url)
     }
 
     /// Entries that an entry with this key and these `Vary` selectors replaces: the same variant, and all that vary on other fields (the
@@ -153,7 +163,10 @@ impl Table {
         place.entry = Some(entry.clone());
         queue.push(&mut self.slab, slot, weight);
         if entry.key().variation().is_some() {
-            self.variations.insert(url_hash, entry.clone());
+            let slots = self.variations.entry(url_hash).or_default();
+            self.variations_bytes -= slots.allocation_size();
+            slots.insert(slot);
+            self.variations_bytes += slots.allocation_size();
         }
         self.map.insert(hash, entry);
     }
@@ -168,7 +181,15 @@ impl Table {
         queue.remove(&mut self.slab, slot, entry.weight());
         self.free.push(slot);
         if entry.key().variation().is_some() {
-            self.variations.remove(url_hash, entry);
+            if let Some(slots) = self.variations.get_mut(&url_hash) {
+                self.variations_bytes -= slots.allocation_size();
+                slots.remove(&slot);
+                if slots.is_empty() {
+                    self.variations.remove(&url_hash);
+                } else {
+                    self.variations_bytes += slots.allocation_size();
+                }
+            }
         }
         self.map.remove(hash, entry);
         entry.unlink();
@@ -180,9 +201,12 @@ impl Table {
         self.slab.get(slot as usize)?.entry.as_ref()
     }
 
-    /// The entry S3-FIFO gives up next, still linked. Amortised O(1): each pass over an entry was paid for by a hit.
+    /// The entry S3-FIFO gives up next, still linked. Amortised O(1): each pass over an entry was paid for by a hit. After [`MAX_MOVES`] the next
+    /// in line goes whatever its uses, so that the lock is not held for a walk over all of them.
     pub(crate) fn victim(&mut self) -> Option<EntryRef> {
+        let mut moves = 0;
         loop {
+            moves += 1;
             let small_is_over = self.small.bytes() * 10 >= self.small.bytes() + self.main.bytes();
             let from_small = !self.small.is_empty() && (small_is_over || self.main.is_empty());
             let queue = if from_small { &mut self.small } else { &mut self.main };
@@ -191,7 +215,7 @@ impl Table {
             let frequency = entry.frequency();
             let weight = entry.weight();
             if from_small {
-                if frequency < 2 {
+                if frequency < 2 || moves > MAX_MOVES {
                     self.ghost.add(self.slab.len(), crate::edge::entry_hash(&entry));
                     return Some(entry);
                 }
@@ -201,7 +225,7 @@ impl Table {
                 entry.set_frequency(0);
                 self.main.push(&mut self.slab, slot, weight);
             } else {
-                if frequency == 0 {
+                if frequency == 0 || moves > MAX_MOVES {
                     return Some(entry);
                 }
                 entry.set_frequency(frequency - 1);
@@ -225,7 +249,8 @@ impl Table {
     /// Bytes of the table's own structures.
     pub(crate) fn overhead(&self) -> u64 {
         (self.map.bytes()
-            + self.variations.bytes()
+            + self.variations.allocation_size()
+            + self.variations_bytes
             + self.slab.capacity() * size_of::<Slot>()
             + self.free.capacity() * size_of::<u32>()
             + self.fills.allocation_size()
@@ -236,7 +261,6 @@ impl Table {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn validate(&self) -> Result<(), String> {
         self.map.validate()?;
-        self.variations.validate()?;
         let mut seen = 0;
         for (queue, main) in [(&self.small, false), (&self.main, true)] {
             let mut bytes = 0;
@@ -256,7 +280,7 @@ impl Table {
             }
         }
         let varied = self.iter().filter(|entry| entry.key().variation().is_some()).count();
-        if seen != self.map.len() || varied != self.variations.len() {
+        if seen != self.map.len() || varied != self.variations.values().map(HashSet::len).sum::<usize>() {
             return Err(format!(
                 "{seen} queued, {} in the map, {varied}/{} varied",
                 self.map.len(),

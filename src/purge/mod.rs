@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use error::SelectorError;
 pub(crate) use rules::{Rule, Snapshot};
 pub(crate) use selector::{Compiled, Shape, Subject};
-pub use selector::{MAX_SELECTOR, Matcher, Selector};
+pub use selector::{MAX_FIELDS, MAX_SELECTOR, Matcher, Selector};
 pub use tags::{MAX_TAG, Tags, TagsRef};
 pub(crate) use verdict::Verdict;
 

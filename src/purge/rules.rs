@@ -39,10 +39,6 @@ impl Rule {
     pub(crate) fn parts(&self) -> &[Compiled] {
         &self.parts
     }
-
-    pub(crate) fn matches(&self, subject: &Subject<'_>) -> bool {
-        self.parts.iter().any(|part| part.matches(subject))
-    }
 }
 
 /// All live rules up to a number, as one consistent whole.
@@ -73,11 +69,14 @@ impl Snapshot {
         verdict
     }
 
-    /// The rules in (after, `self.seq`] that only a response can answer.
-    pub(crate) fn late(&self, after: u64) -> impl Iterator<Item = &Arc<Rule>> {
-        self.generations().flat_map(move |generation| generation.late(after, self.seq))
+    /// Whether a rule in (after, `self.seq`] can only be answered by a response.
+    pub(crate) fn has_late(&self, after: u64) -> bool {
+        self.generations().any(|generation| generation.newest_late(self.seq) > after)
     }
 }
+
+/// Rules of hosts and of everything that are accepted beyond twice the cap.
+const COARSE_RULES: usize = 100_000;
 
 /// Most positions of all live regexes together: in the worst case a byte of a key costs each of them some nanoseconds.
 const MAX_POSITIONS: u64 = 1 << 20;
@@ -101,6 +100,8 @@ pub(crate) struct RuleSet {
     current: ArcSwap<Snapshot>,
     live: AtomicU64,
     publisher: Mutex<Publisher>,
+    /// Generations that are retired but may have readers. Touched by sweeps alone.
+    retired: Mutex<Vec<Arc<Generation>>>,
     max_rules: usize,
 }
 
@@ -127,6 +128,7 @@ impl RuleSet {
             current: ArcSwap::from_pointee(first),
             live: AtomicU64::new(0),
             publisher: Mutex::new(Publisher { pending: Vec::new(), positions: 0 }),
+            retired: Mutex::default(),
             max_rules,
         }
     }
@@ -156,7 +158,9 @@ impl RuleSet {
         let fine = batch
             .iter()
             .any(|rule| !rule.parts.iter().all(|part| matches!(part.shape(), Shape::Host { .. } | Shape::All)));
-        if fine && self.live() as usize + batch.len() > self.max_rules {
+        // Hosts and everything are not held up by fine selectors, but what waits for a sweep is bounded all the same (G7).
+        let most = if fine { self.max_rules } else { self.max_rules.saturating_mul(2).saturating_add(COARSE_RULES) };
+        if self.live() as usize + batch.len() > most {
             return Err(PurgeError::too_many_rules(self.max_rules));
         }
         let positions = publisher.positions + positions_of(batch.iter().flat_map(|rule| &rule.parts));
@@ -201,7 +205,7 @@ impl RuleSet {
         Pending { rules, upto: old.seq }
     }
 
-    /// Retires every rule up to `upto`: no holder is judged below it any more. The sealed generation is freed with its last reader.
+    /// Retires every rule up to `upto`: no holder is judged below it any more. [`free_retired`](Self::free_retired) frees them.
     pub(crate) fn retire(&self, upto: u64) {
         let mut publisher = self.publisher.lock();
         publisher.positions = positions_of(publisher.pending.iter().flat_map(|rule| rule.parts()));
@@ -213,6 +217,14 @@ impl RuleSet {
             young: Arc::clone(&old.young),
             sealed: None,
         }));
+        drop(publisher);
+        self.retired.lock().extend(old.sealed.clone());
+    }
+
+    /// Frees the retired rules that nobody reads any more. That takes long where they are many: it is for a sweep to do, not for the lookup that
+    /// happens to be their last reader.
+    pub(crate) fn free_retired(&self) {
+        self.retired.lock().retain(Generation::is_shared);
     }
 
     /// The oldest rule that no sweep has taken up.

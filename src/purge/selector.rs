@@ -21,6 +21,9 @@ use crate::vary::VaryRef;
 /// Longest text of a selector in bytes.
 pub const MAX_SELECTOR: usize = 8192;
 
+/// Most request fields of a [`Selector::Variant`].
+pub const MAX_FIELDS: usize = 128;
+
 /// What a purge takes. See `docs/purge.md`.
 ///
 /// ```
@@ -252,6 +255,9 @@ fn key(text: &str, sites: &Sites) -> Result<Key, SelectorError> {
 }
 
 fn fields(headers: &[(String, String)]) -> Result<HeaderMap, SelectorError> {
+    if headers.len() > MAX_FIELDS {
+        return Err(SelectorError::too_large("request fields", MAX_FIELDS));
+    }
     let mut map = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
         let field = HeaderName::from_bytes(name.as_bytes())

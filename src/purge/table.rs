@@ -79,8 +79,8 @@ pub(crate) struct Generation {
     cells: Arc<boxcar::Vec<Cell>>,
     /// For each form the directory depths at which a rule is filed (depths from 63 on share a bit); nonzero = the form is in use.
     depths: Arc<[AtomicU64; FORMS]>,
-    /// Rules that can only be judged once the response is known (tags, variants), in order of their numbers.
-    late: Arc<boxcar::Vec<Arc<Rule>>>,
+    /// Numbers of the rules that can only be judged once the response is known (tags, variants), rising.
+    late: Arc<boxcar::Vec<u64>>,
 }
 
 const FIRST_SLOTS: usize = 32;
@@ -97,6 +97,11 @@ impl Generation {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.cells.count() == 0
+    }
+
+    /// Whether anybody else holds it, or an earlier size of it.
+    pub(crate) fn is_shared(this: &Arc<Self>) -> bool {
+        Arc::strong_count(this) > 1 || Arc::strong_count(&this.cells) > 1
     }
 
     /// The same rules with twice the slots, if another `rules` would fill more than half of them.
@@ -143,7 +148,7 @@ impl Generation {
             self.place(hash, (hash & !0xffff_ffff) | (index as u64 + 1));
         }
         if late {
-            self.late.push(Arc::clone(rule));
+            self.late.push(rule.seq);
         }
     }
 
@@ -182,14 +187,10 @@ impl Generation {
         }
     }
 
-    /// Rules of this generation in (after, upto] that only a response can answer, newest first.
-    pub(crate) fn late(&self, after: u64, upto: u64) -> impl Iterator<Item = &Arc<Rule>> {
-        let count = self.late.count();
-        (0..count)
-            .rev()
-            .filter_map(|index| self.late.get(index))
-            .skip_while(move |rule| rule.seq > upto)
-            .take_while(move |rule| rule.seq > after)
+    /// Number of the newest rule up to `upto` that only a response can answer; 0 if there is none.
+    pub(crate) fn newest_late(&self, upto: u64) -> u64 {
+        let mut newest_first = (0..self.late.count()).rev().filter_map(|index| self.late.get(index));
+        newest_first.find(|seq| **seq <= upto).copied().unwrap_or(0)
     }
 
     /// Adds to `verdict` what the rules in (after, upto] say of `subject`. O(depth of the key + residual rules of its directories).

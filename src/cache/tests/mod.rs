@@ -3,6 +3,8 @@
 //! A hook set with [`at`] runs at a named point of the operation that follows, on the same thread: one interleaving, every time. Where an
 //! operation must wait for another's lock, a second thread runs it and tells when it is blocked.
 
+mod readers;
+
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -31,8 +33,12 @@ fn rig() -> Rig {
 }
 
 fn sized(bytes: u64) -> Rig {
+    sharded(bytes, 1)
+}
+
+fn sharded(bytes: u64, shards: usize) -> Rig {
     let clock = Arc::new(ManualClock::new(1_000_000_000));
-    let config = crate::Config::new().edge_size(bytes).shards(1).background_sweep(false).clock(clock.clone());
+    let config = crate::Config::new().edge_size(bytes).shards(shards).background_sweep(false).clock(clock.clone());
     Rig { cache: config.build().unwrap(), clock }
 }
 
