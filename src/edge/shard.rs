@@ -180,15 +180,15 @@ impl Table {
         let queue = if entry.in_main() { &mut self.main } else { &mut self.small };
         queue.remove(&mut self.slab, slot, entry.weight());
         self.free.push(slot);
-        if entry.key().variation().is_some() {
-            if let Some(slots) = self.variations.get_mut(&url_hash) {
-                self.variations_bytes -= slots.allocation_size();
-                slots.remove(&slot);
-                if slots.is_empty() {
-                    self.variations.remove(&url_hash);
-                } else {
-                    self.variations_bytes += slots.allocation_size();
-                }
+        if entry.key().variation().is_some()
+            && let Some(slots) = self.variations.get_mut(&url_hash)
+        {
+            self.variations_bytes -= slots.allocation_size();
+            slots.remove(&slot);
+            if slots.is_empty() {
+                self.variations.remove(&url_hash);
+            } else {
+                self.variations_bytes += slots.allocation_size();
             }
         }
         self.map.remove(hash, entry);
