@@ -37,8 +37,10 @@ impl Engine {
     pub(crate) fn lookup(&self, key: &Key, request: &HeaderMap) -> Lookup {
         let now = self.now();
         let local = self.edge.fronts.local();
-        let Some((handle, mark)) = self.fast(key, request, local) else {
-            return self.judged_lookup(key, request, now);
+        let (handle, mark) = match self.fast(key, request, local) {
+            Ok(found) => found,
+            Err(Some(reason)) => return self.missed(reason),
+            Err(None) => return self.judged_lookup(key, request, now),
         };
         let found = usable(handle.entry(), mark, now);
         match (&found, local) {
@@ -48,10 +50,17 @@ impl Engine {
         found.of(handle, mark, now)
     }
 
-    /// The way of nearly all hits: the gates say that nothing newer than its stamp concerns the entry. `None` if there is no entry, or it may
-    /// owe an answer to newer rules.
+    #[cold]
+    #[inline(never)]
+    fn missed(&self, reason: Reason) -> Lookup {
+        self.count(&Use::None(reason));
+        Lookup::Miss(reason)
+    }
+
+    /// The way of nearly all hits: the gates say that nothing newer than its stamp concerns the entry. The error is why there is no entry, or
+    /// `None` if there is one that may owe an answer to newer rules.
     #[inline(always)]
-    fn fast(&self, key: &Key, request: &HeaderMap, local: Option<&Local>) -> Option<(Handle, Mark)> {
+    fn fast(&self, key: &Key, request: &HeaderMap, local: Option<&Local>) -> Result<(Handle, Mark), Option<Reason>> {
         let newest = self.rules.gates.newest();
         let shard = self.edge.shard(key.url_hash());
         let swept = shard.swept_upto.load(Ordering::Acquire);
@@ -60,8 +69,11 @@ impl Engine {
             Some(handle) => handle,
             None => {
                 let table = shard.table.read();
-                let Found::Entry(entry) = table.find(key, request) else { return None };
-                let entry = entry.clone();
+                let entry = match table.find(key, request) {
+                    Found::Entry(entry) => entry.clone(),
+                    Found::NoVariant => return Err(Some(Reason::VaryMiss)),
+                    Found::Nothing => return Err(Some(Reason::UriMiss)),
+                };
                 drop(table);
                 entry.touch();
                 if let Some(local) = local {
@@ -74,9 +86,9 @@ impl Engine {
         let (stamp, mark) = handle.entry().control().load();
         let effective = stamp.max(swept);
         if newest > effective && self.gate(key, handle.entry()) > effective {
-            return None;
+            return Err(None);
         }
-        Some((handle, mark))
+        Ok((handle, mark))
     }
 
     #[cold]
@@ -108,10 +120,7 @@ impl Engine {
                 self.count(&found);
                 found.of(Handle::Direct(entry), mark, now)
             }
-            Err(reason) => {
-                self.count(&Use::None(reason));
-                Lookup::Miss(reason)
-            }
+            Err(reason) => self.missed(reason),
         }
     }
 

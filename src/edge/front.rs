@@ -26,8 +26,6 @@ const SLOTS: usize = 1024;
 const MAX_WEIGHT: u64 = 16 << 10;
 /// One lookup in so many that miss the front puts its entry there.
 const FILL_ONE_IN: u32 = 64;
-/// One front hit in so many counts as a use for S3-FIFO.
-const TOUCH_ONE_IN: u32 = 64;
 /// Probes after which the hit rate is looked at, and lookups for which a front that does not pay is left alone.
 const SAMPLE: u32 = 4096;
 const REST: u32 = 65_536;
@@ -222,14 +220,12 @@ impl Local {
         }
         front.probes += 1;
         if front.probes >= SAMPLE {
-            // Under one hit in eight a probe costs more than it saves.
-            if front.hits < SAMPLE / 8 {
+            // Under one hit in two a probe costs more than it saves.
+            if front.hits < SAMPLE / 2 {
                 front.rest = REST;
             }
             (front.probes, front.hits) = (0, 0);
         }
-        front.tick = front.tick.wrapping_add(1);
-        let touch = front.tick % TOUCH_ONE_IN == 0;
         let slot = &mut front.slots[key.hash() as usize % SLOTS];
         let (hash, entry) = slot.as_ref()?;
         if *hash != key.hash() || entry.key().text() != key.text() || !entry.vary().selects(request) {
@@ -239,9 +235,7 @@ impl Local {
             *slot = None;
             return None;
         }
-        if touch {
-            entry.touch();
-        }
+        entry.touch();
         let handle = Handle::Leased(Arc::clone(entry));
         front.hits += 1;
         Some(handle)

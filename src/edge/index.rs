@@ -20,7 +20,7 @@ use std::hash::RandomState;
 use hashbrown::HashTable;
 use parking_lot::Mutex;
 
-use crate::key::KeyRef;
+use crate::key::{KeyRef, root_len};
 use crate::purge::TagsRef;
 
 const STRIPES: usize = 16;
@@ -471,19 +471,13 @@ impl Walk<'_> {
     }
 }
 
-/// Length of `scheme://host[:port]/` in a directory text.
-fn root_len(dir: &[u8]) -> usize {
-    let authority = memchr::memmem::find(dir, b"://").map_or(0, |at| at + 3);
-    dir[authority..].iter().position(|&b| b == b'/').map_or(dir.len(), |at| authority + at + 1)
-}
-
 /// Length of the directory above `dir`; 0 for a host's root.
 fn parent_len(dir: &[u8]) -> usize {
     let root = root_len(dir);
     if dir.len() <= root {
         return 0;
     }
-    dir[..dir.len() - 1].iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1)
+    memchr::memrchr(b'/', &dir[..dir.len() - 1]).map_or(0, |at| at + 1)
 }
 
 fn root_of(key: KeyRef<'_>) -> &[u8] {
@@ -493,6 +487,6 @@ fn root_of(key: KeyRef<'_>) -> &[u8] {
 fn directory_of(key: KeyRef<'_>) -> &[u8] {
     let path_end = usize::from(key.layout().path_end);
     let upto = &key.url()[..path_end];
-    let end = upto.iter().rposition(|&b| b == b'/').map_or(path_end, |at| at + 1);
+    let end = memchr::memrchr(b'/', upto).map_or(path_end, |at| at + 1);
     &upto[..end]
 }

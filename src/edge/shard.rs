@@ -30,6 +30,9 @@ use crate::vary::VaryRef;
 /// Most variants stored under one key; a further one takes the place of the oldest.
 pub(crate) const MAX_VARIANTS: usize = 64;
 
+/// The small queue is meant to hold one byte in so many. A twentieth found more than a tenth or a fifth on mixed traces.
+const SMALL_SHARE: u64 = 20;
+
 /// Most entries that are moved in the queues to find one to evict.
 const MAX_MOVES: usize = 128;
 
@@ -207,7 +210,7 @@ impl Table {
         let mut moves = 0;
         loop {
             moves += 1;
-            let small_is_over = self.small.bytes() * 10 >= self.small.bytes() + self.main.bytes();
+            let small_is_over = self.small.bytes() * SMALL_SHARE >= self.small.bytes() + self.main.bytes();
             let from_small = !self.small.is_empty() && (small_is_over || self.main.is_empty());
             let queue = if from_small { &mut self.small } else { &mut self.main };
             let slot = queue.front()?;

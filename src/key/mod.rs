@@ -331,6 +331,13 @@ impl<'a> KeyRef<'a> {
     }
 }
 
+/// Length of `scheme://authority/` in a directory text.
+pub(crate) fn root_len(dir: &[u8]) -> usize {
+    let authority = memchr::memmem::find(dir, b"://").map_or(0, |at| at.saturating_add(3));
+    let slash = dir.get(authority..).and_then(|rest| memchr::memchr(b'/', rest));
+    slash.map_or(dir.len(), |at| authority.saturating_add(at).saturating_add(1))
+}
+
 /// The URL part of a canonical key text.
 pub(crate) fn url_of(text: &[u8]) -> &[u8] {
     &text[..canonical::separator(text).unwrap_or(text.len())]

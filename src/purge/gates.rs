@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::rules::Rule;
 use super::selector::Shape;
-use crate::key::{KeyRef, hash, prefix_hash, taps};
+use crate::key::{KeyRef, hash, prefix_hash, root_len, taps};
 
 /// 256 KiB; a purge of one directory disturbs one object in about 10,000 of the others.
 const BUCKETS: usize = 1 << 15;
@@ -132,12 +132,6 @@ fn upper_directories(dir: &[u8]) -> usize {
     let mut slashes = memchr::memchr_iter(b'/', &dir[root..]).map(|at| root + at + 1);
     let first = slashes.next().unwrap_or(0);
     slashes.next().unwrap_or(first)
-}
-
-/// Length of `scheme://authority/` in a directory text.
-pub(crate) fn root_len(dir: &[u8]) -> usize {
-    let authority = memchr::memmem::find(dir, b"://").map_or(0, |at| at + 3);
-    memchr::memchr(b'/', &dir[authority.min(dir.len())..]).map_or(dir.len(), |at| authority + at + 1)
 }
 
 /// The host in a directory text, its port left out.
