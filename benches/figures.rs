@@ -19,9 +19,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use oust::{Config, Key, Selector};
 
-use common::engines::{EVICTING, Engine, MAP, Named, Oust, Room, Subject, fill, oust, peer};
+use common::engines::{EVICTING, Engine, MAP, Named, Oust, Room, Shared, Subject, Text, fill, oust, peer};
 use common::keys::{BODY, BODY_LEN, KEY_LEN, Random, Zipf, key, mix, place, zipf_requests};
 use common::purges::{self, Part, Population, Publisher};
 use common::timed::{WARM, median};
@@ -146,8 +147,9 @@ fn bytes_for(entries: usize) -> u64 {
 fn beside_peers(engine: Named<Oust>, room: Room, names: &[&str]) -> Vec<Box<dyn Subject>> {
     let mut subjects: Vec<Box<dyn Subject>> = vec![Box::new(engine)];
     for name in names {
-        subjects.push(peer::<Key>(name, room));
-        subjects.push(peer::<Box<[u8]>>(name, room));
+        subjects.push(peer::<Key, Shared>(name, room));
+        subjects.push(peer::<Text, Shared>(name, room));
+        subjects.push(peer::<Text, Bytes>(name, room));
     }
     subjects
 }
@@ -234,7 +236,7 @@ fn memory(size: Size) {
 fn one_of(name: &str, entries: usize) -> Box<dyn Subject> {
     match name {
         "oust" => Box::new(oust(Config::new().edge_size(PLENTY))),
-        name => peer::<Box<[u8]>>(name, Room::Entries(2 * entries)),
+        name => peer::<Text, Shared>(name, Room::Entries(2 * entries)),
     }
 }
 
@@ -344,7 +346,7 @@ fn hit_ratio(size: Size) {
     report(Box::new(oust(Config::new().edge_size(capacity))), overhead("oust"));
     for name in EVICTING {
         let overhead = overhead(name);
-        report(peer::<Box<[u8]>>(name, Room::Bytes { capacity, overhead }), overhead);
+        report(peer::<Text, Shared>(name, Room::Bytes { capacity, overhead }), overhead);
     }
 }
 
