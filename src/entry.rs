@@ -136,7 +136,7 @@ pub(crate) struct Header {
     head_len: u32,
     body_len: u32,
     layout: Layout,
-    vary_len: u16,
+    key_len: u16,
     tags_len: u16,
     status: u16,
     flags: u8,
@@ -253,7 +253,7 @@ impl EntryRef {
             head_len: parts.head.len() as u32,
             body_len: body_len as u32,
             layout: parts.key.layout(),
-            vary_len: parts.vary.as_bytes().len() as u16,
+            key_len: parts.key.text().len() as u16,
             tags_len: parts.tags.as_bytes().len() as u16,
             status: parts.status,
             flags,
@@ -262,7 +262,7 @@ impl EntryRef {
         };
         let text = parts.key.text();
         let mut bytes = Vec::with_capacity(
-            text.len() + usize::from(header.vary_len) + usize::from(header.tags_len) + parts.head.len() + inline.len(),
+            text.len() + parts.vary.as_bytes().len() + usize::from(header.tags_len) + parts.head.len() + inline.len(),
         );
         bytes.extend_from_slice(text);
         bytes.extend_from_slice(parts.vary.as_bytes());
@@ -272,40 +272,41 @@ impl EntryRef {
         Self(ThinArc::from_header_and_slice(header, &bytes))
     }
 
+    #[inline]
     fn header(&self) -> &Header {
         &self.0.header.header
     }
 
-    /// Cuts the byte string: end of key text, vary, tags, head.
+    /// Cuts the byte string: end of vary, tags, head.
     #[inline]
-    fn cuts(&self) -> [usize; 4] {
+    fn cuts(&self) -> [usize; 3] {
         let header = self.header();
         let inline = if header.chunks.is_none() { header.body_len as usize } else { 0 };
         let head_end = self.0.slice.len() - inline;
         let tags_end = head_end - header.head_len as usize;
-        let vary_end = tags_end - usize::from(header.tags_len);
-        [vary_end - usize::from(header.vary_len), vary_end, tags_end, head_end]
+        [tags_end - usize::from(header.tags_len), tags_end, head_end]
     }
 
+    #[inline]
     pub(crate) fn control(&self) -> &Control {
         &self.header().control
     }
 
     #[inline]
     pub(crate) fn key(&self) -> KeyRef<'_> {
-        let [key_end, ..] = self.cuts();
-        KeyRef::from_stored(&self.0.slice[..key_end], self.header().layout)
+        let header = self.header();
+        KeyRef::from_stored(&self.0.slice[..usize::from(header.key_len)], header.layout)
     }
 
     #[inline]
     pub(crate) fn vary(&self) -> VaryRef<'_> {
-        let [key_end, vary_end, ..] = self.cuts();
-        VaryRef(&self.0.slice[key_end..vary_end])
+        let [vary_end, ..] = self.cuts();
+        VaryRef(&self.0.slice[usize::from(self.header().key_len)..vary_end])
     }
 
     #[inline]
     pub(crate) fn tags(&self) -> TagsRef<'_> {
-        let [_, vary_end, tags_end, _] = self.cuts();
+        let [vary_end, tags_end, _] = self.cuts();
         TagsRef::from_stored(&self.0.slice[vary_end..tags_end])
     }
 
@@ -315,7 +316,7 @@ impl EntryRef {
     }
 
     pub(crate) fn head(&self) -> &[u8] {
-        let [_, _, tags_end, head_end] = self.cuts();
+        let [_, tags_end, head_end] = self.cuts();
         &self.0.slice[tags_end..head_end]
     }
 
@@ -338,10 +339,12 @@ impl EntryRef {
         self.header().status
     }
 
+    #[inline]
     pub(crate) fn is_uncacheable(&self) -> bool {
         self.header().flags & UNCACHEABLE != 0
     }
 
+    #[inline]
     pub(crate) fn deadlines(&self) -> Deadlines {
         let header = self.header();
         Deadlines {
@@ -354,9 +357,14 @@ impl EntryRef {
         }
     }
 
-    /// When a soft purge took it, [`Tick::MAX`] if none did.
-    pub(crate) fn soft_at(&self) -> Tick {
-        self.header().soft_at.load(Ordering::Relaxed)
+    /// First tick at which it is not fresh, as of `now`, when it carries `mark`. A soft purge ends freshness when it was made; a clock that was
+    /// set back since does not bring it back (G9).
+    pub(crate) fn expires(&self, mark: Mark, now: Tick) -> Tick {
+        let header = self.header();
+        match mark {
+            Mark::Soft => header.fresh_until.min(header.soft_at.load(Ordering::Relaxed)).min(now),
+            _ => header.fresh_until,
+        }
     }
 
     /// Judged up to `stamp` with the verdict `mark` of a purge made `at` that time; the mark it had. A soft mark's instant is stored before the word changes.

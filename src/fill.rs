@@ -210,6 +210,10 @@ impl Fill {
         state.wake();
     }
 
+    pub(crate) fn has_readers(&self) -> bool {
+        self.state.lock().readers.iter().any(Option::is_some)
+    }
+
     /// Whether nobody reads and nothing will be stored.
     pub(crate) fn is_abandoned(&self) -> bool {
         let state = self.state.lock();

@@ -91,7 +91,12 @@ impl<'a> VaryRef<'a> {
     }
 
     /// Whether `request` selects the response: every nominated field has the value it had then. O(fields).
+    #[inline]
     pub fn selects(self, request: &HeaderMap) -> bool {
+        self.0.is_empty() || self.selects_by_fields(request)
+    }
+
+    fn selects_by_fields(self, request: &HeaderMap) -> bool {
         self.iter().all(|(name, value)| {
             let mut lines = request.get_all(std::str::from_utf8(name).unwrap_or("")).iter();
             match (lines.next(), value) {

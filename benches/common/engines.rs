@@ -71,9 +71,7 @@ impl Oust {
     /// Stores `body` under `key` with these tags.
     pub(crate) fn insert_tagged(&self, key: &Key, body: &'static [u8], tags: &[&[u8]]) {
         let ticket = self.cache.fetch_alone(key, &self.request, None);
-        let mut fill = ticket.respond(self.head.clone(), Some(body.len() as u64), Some(self.freshness.clone()), tags);
-        fill.write(Bytes::from_static(body));
-        let admit = fill.finish();
+        let admit = ticket.store(self.head.clone(), Bytes::from_static(body), self.freshness.clone(), tags);
         assert!(matches!(admit, Admit::Stored), "{admit:?}");
     }
 }

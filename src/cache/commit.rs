@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderMap;
 
 use super::head::{self, Head};
@@ -17,7 +16,7 @@ use super::ticket::{Fetch, FillReader, FillTicket};
 use super::{Admit, Engine, Reason};
 use crate::edge::budget::Charge;
 use crate::edge::shard::{Found, Table};
-use crate::entry::{self, Body, Deadlines, EntryRef, Handle, Mark, Parts, TICKS, Tick};
+use crate::entry::{Body, Deadlines, EntryRef, Handle, Mark, Parts, TICKS, Tick};
 use crate::fill::Fill;
 use crate::freshness::Freshness;
 use crate::key::Key;
@@ -104,8 +103,14 @@ impl Engine {
         self.judge_entry(entry, stamp.max(swept), &snapshot, self.now())
     }
 
-    /// Takes `fill` out of its shard's table.
-    pub(crate) fn leave(&self, table: &mut Table, fill: &Arc<Fill>) {
+    /// Takes `fill` out of its shard's table, its response not stored for this reason.
+    pub(crate) fn leave(&self, fill: &Arc<Fill>, reason: Reason) -> Admit {
+        let mut table = self.edge.lock(&fill.key);
+        self.remove_fill(&mut table, fill);
+        Admit::Skipped(reason)
+    }
+
+    fn remove_fill(&self, table: &mut Table, fill: &Arc<Fill>) {
         if let Ok(found) = table.fills.find_entry(fill.key.hash(), |held| Arc::ptr_eq(held, fill)) {
             found.remove();
             self.edge.budget.force(-(FILL_OVERHEAD as i64));
@@ -114,29 +119,20 @@ impl Engine {
 
     /// The fill has its response: answers what it owed to rules that only a response can answer; whether it still may be stored.
     pub(crate) fn learn(&self, fill: &Fill, vary: &Vary, tags: &Tags) -> bool {
-        let _locked = self.edge.lock(&fill.key);
+        // What a sweep adds to the rules owed between the two calls is answered by the second; later ones are judged with the response known.
         let lives = fill.catch_up(&self.rules.load());
         fill.know(vary.clone(), tags.clone());
         lives && fill.control.load().1 != Mark::Dead
     }
 
-    /// Stores the response of `fill`, unless a rule has taken it. `body` is charged by `charge`.
-    pub(crate) fn commit(&self, fill: &Arc<Fill>, of: &Candidate<'_>, body: Vec<Bytes>, charge: Charge) -> Admit {
-        let joined;
-        let len: usize = body.iter().map(Bytes::len).sum();
-        let body = if len <= entry::INLINE_BODY {
-            joined = body.concat();
-            Body::Inline(&joined)
-        } else {
-            Body::Chunks(body)
-        };
-        let admit = match self.build(&fill.key, of, body, Some(charge), false) {
+    /// Stores the response of `fill`, unless a rule has taken it. `charge` covers the chunks of `body`.
+    pub(crate) fn commit(&self, fill: &Arc<Fill>, of: &Candidate<'_>, body: Body<'_>, charge: Option<Charge>) -> Admit {
+        let admit = match self.build(&fill.key, of, body, charge, false) {
             // Outside the lock first: most rules that came meanwhile are judged here, and a fill they took never asks for the lock.
             Ok(entry) if fill.catch_up(&self.rules.load()) => self.install(fill, None, &entry),
-            Ok(_) => Admit::Skipped(Reason::PurgeFenced),
-            Err(reason) => Admit::Skipped(reason),
+            Ok(_) => self.leave(fill, Reason::PurgeFenced),
+            Err(reason) => self.leave(fill, reason),
         };
-        self.finish(fill);
         self.counters.admit(admit);
         admit
     }
@@ -152,9 +148,8 @@ impl Engine {
                 let admit = self.install(fill, Some(base.entry()), &entry);
                 (Hit { handle: Handle::Direct(entry), now: self.now(), mark: Mark::None }, admit)
             }
-            Err(reason) => (base.clone(), Admit::Skipped(reason)),
+            Err(reason) => (base.clone(), self.leave(fill, reason)),
         };
-        self.finish(fill);
         self.counters.admit(admit);
         (hit, admit)
     }
@@ -171,12 +166,6 @@ impl Engine {
         {
             self.install(fill, None, &mark);
         }
-    }
-
-    /// Takes `fill` out of the table if it is still there.
-    pub(crate) fn finish(&self, fill: &Arc<Fill>) {
-        let mut table = self.edge.lock(&fill.key);
-        self.leave(&mut table, fill);
     }
 
     /// Makes the entry, charged to the budget and judged by nothing yet.
@@ -218,12 +207,15 @@ impl Engine {
         Ok(EntryRef::new(parts, 0, entry_charge))
     }
 
-    /// The commit: under the shard lock, in this order: re-check newer rules, end what is replaced, insert.
+    /// The commit: under the shard lock, in this order: the fill leaves, newer rules are asked again, what is replaced ends, the entry comes in.
     fn install(&self, fill: &Arc<Fill>, base: Option<&EntryRef>, entry: &EntryRef) -> Admit {
         let key = &fill.key;
         point("commit:before-lock");
         let mut table = self.edge.lock(key);
         let snapshot = self.rules.load();
+        if !entry.is_uncacheable() {
+            self.remove_fill(&mut table, fill);
+        }
         if !fill.catch_up(&snapshot) {
             return Admit::Skipped(Reason::PurgeFenced);
         }

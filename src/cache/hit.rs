@@ -79,11 +79,8 @@ impl Hit {
         !barred && i64::from(self.now) < until
     }
 
-    /// First tick at which it is not fresh.
-    pub(crate) fn expires(&self) -> Tick {
-        let fresh_until = self.entry().deadlines().fresh_until;
-        // A clock that was set back since does not make a softly purged response fresh again (G9).
-        if self.mark == Mark::Soft { fresh_until.min(self.entry().soft_at()).min(self.now) } else { fresh_until }
+    fn expires(&self) -> Tick {
+        self.entry().expires(self.mark, self.now)
     }
 
     /// Freshness as it was stored, for the merge with a 304 that brings none.

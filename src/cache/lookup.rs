@@ -9,7 +9,7 @@ use http::HeaderMap;
 
 use super::hit::Hit;
 use super::{Engine, Reason};
-use crate::edge::front::Counts;
+use crate::edge::front::Local;
 use crate::edge::shard::Found;
 use crate::entry::{EntryRef, Handle, Mark, TICKS, Tick};
 use crate::key::Key;
@@ -31,34 +31,27 @@ pub enum Lookup {
     Miss(Reason),
 }
 
-enum Fast {
-    Done(Lookup),
-    /// The entry may owe an answer to newer rules.
-    Judge,
-}
-
 impl Engine {
+    // Inlined all the way: the outcome is then built in registers, where copies of it through memory would cost more than the lookup.
+    #[inline(always)]
     pub(crate) fn lookup(&self, key: &Key, request: &HeaderMap) -> Lookup {
         let now = self.now();
-        let looked = self.edge.fronts.with(|local| {
-            let lookup = match self.fast(key, request, now, Some(local)) {
-                Fast::Done(lookup) => lookup,
-                Fast::Judge => self.judged_lookup(key, request, now),
-            };
-            match &lookup {
-                Lookup::Hit(_) => Counts::add(&local.counts.hits),
-                Lookup::Stale(..) => Counts::add(&local.counts.stale),
-                Lookup::MustValidate(..) => Counts::add(&local.counts.must_validate),
-                Lookup::Miss(reason) => self.counters.miss(*reason),
-            }
-            lookup
-        });
-        looked.unwrap_or_else(|| self.judged_lookup(key, request, now))
+        let local = self.edge.fronts.local();
+        let Some((handle, mark)) = self.fast(key, request, local) else {
+            return self.judged_lookup(key, request, now);
+        };
+        let lookup = decide(handle, mark, now);
+        match (&lookup, local) {
+            (Lookup::Hit(_), Some(local)) => local.count_hit(),
+            (other, _) => self.count(other),
+        }
+        lookup
     }
 
-    /// The way of nearly all lookups: the gates say that nothing newer concerns the entry.
-    #[inline]
-    fn fast(&self, key: &Key, request: &HeaderMap, now: Tick, local: Option<&crate::edge::front::Local>) -> Fast {
+    /// The way of nearly all hits: the gates say that nothing newer than its stamp concerns the entry. `None` if there is no entry, or it may
+    /// owe an answer to newer rules.
+    #[inline(always)]
+    fn fast(&self, key: &Key, request: &HeaderMap, local: Option<&Local>) -> Option<(Handle, Mark)> {
         let newest = self.rules.gates.newest();
         let shard = self.edge.shard(key.url_hash());
         let swept = shard.swept_upto.load(Ordering::Acquire);
@@ -66,11 +59,10 @@ impl Engine {
         let handle = match local.and_then(|local| local.probe(key, request)) {
             Some(handle) => handle,
             None => {
-                let entry = match shard.table.read().find(key, request) {
-                    Found::Entry(entry) => entry.clone(),
-                    Found::NoVariant => return Fast::Done(Lookup::Miss(Reason::VaryMiss)),
-                    Found::Nothing => return Fast::Done(Lookup::Miss(Reason::UriMiss)),
-                };
+                let table = shard.table.read();
+                let Found::Entry(entry) = table.find(key, request) else { return None };
+                let entry = entry.clone();
+                drop(table);
                 entry.touch();
                 if let Some(local) = local {
                     local.offer(&self.edge.fronts, key.hash(), &entry);
@@ -82,9 +74,21 @@ impl Engine {
         let (stamp, mark) = handle.entry().control().load();
         let effective = stamp.max(swept);
         if newest > effective && self.gate(key, handle.entry()) > effective {
-            return Fast::Judge;
+            return None;
         }
-        Fast::Done(decide(handle, mark, now))
+        Some((handle, mark))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn count(&self, lookup: &Lookup) {
+        match lookup {
+            Lookup::Hit(_) => &self.counters.hits,
+            Lookup::Stale(..) => &self.counters.stale,
+            Lookup::MustValidate(..) => &self.counters.must_validate,
+            Lookup::Miss(reason) => self.counters.miss(*reason),
+        }
+        .fetch_add(1, Ordering::Relaxed);
     }
 
     /// The newest rule that may concern `entry`, which is stored under `key`.
@@ -96,7 +100,14 @@ impl Engine {
 
     /// The same, asking the rules.
     #[cold]
+    #[inline(never)]
     fn judged_lookup(&self, key: &Key, request: &HeaderMap, now: Tick) -> Lookup {
+        let lookup = self.judged(key, request, now);
+        self.count(&lookup);
+        lookup
+    }
+
+    fn judged(&self, key: &Key, request: &HeaderMap, now: Tick) -> Lookup {
         let snapshot = self.rules.load();
         point("judge:snapshot-loaded");
         let shard = self.edge.shard(key.url_hash());
@@ -145,26 +156,48 @@ impl Engine {
 }
 
 /// What may be done with an entry that carries `mark`.
+#[inline(always)]
 pub(crate) fn decide(handle: Handle, mark: Mark, now: Tick) -> Lookup {
+    // Decided before the hit is put together, so that it is put together once, in its place.
+    let use_of = usable(handle.entry(), mark, now);
     let hit = Hit { handle, now, mark };
+    match use_of {
+        Use::Fresh => Lookup::Hit(hit),
+        Use::Stale(reason) => Lookup::Stale(hit, reason),
+        Use::Validated(reason) => Lookup::MustValidate(hit, reason),
+        Use::None(reason) => Lookup::Miss(reason),
+    }
+}
+
+enum Use {
+    Fresh,
+    Stale(Reason),
+    Validated(Reason),
+    None(Reason),
+}
+
+#[inline(always)]
+fn usable(entry: &EntryRef, mark: Mark, now: Tick) -> Use {
+    let deadlines = entry.deadlines();
+    if mark == Mark::None && now < deadlines.fresh_until && !deadlines.no_cache {
+        return Use::Fresh;
+    }
+    not_fresh(entry, mark, now)
+}
+
+#[cold]
+#[inline(never)]
+fn not_fresh(entry: &EntryRef, mark: Mark, now: Tick) -> Use {
     match mark {
-        Mark::Dead => return Lookup::Miss(Reason::PurgedDelete),
-        Mark::Invalidate => return Lookup::MustValidate(hit, Reason::PurgedInvalidate),
+        Mark::Dead => return Use::None(Reason::PurgedDelete),
+        Mark::Invalidate => return Use::Validated(Reason::PurgedInvalidate),
         Mark::None | Mark::Soft => {}
     }
-    let deadlines = hit.entry().deadlines();
+    let deadlines = entry.deadlines();
     if deadlines.no_cache {
-        return Lookup::MustValidate(hit, Reason::NoCache);
-    }
-    let expires = hit.expires();
-    if now < expires {
-        return Lookup::Hit(hit);
+        return Use::Validated(Reason::NoCache);
     }
     let reason = if mark == Mark::Soft { Reason::PurgedSoft } else { Reason::Expired };
-    let window = i64::from(expires) + i64::from(deadlines.while_revalidate) * TICKS;
-    if !deadlines.must_revalidate && i64::from(now) < window {
-        Lookup::Stale(hit, reason)
-    } else {
-        Lookup::MustValidate(hit, reason)
-    }
+    let window = i64::from(entry.expires(mark, now)) + i64::from(deadlines.while_revalidate) * TICKS;
+    if !deadlines.must_revalidate && i64::from(now) < window { Use::Stale(reason) } else { Use::Validated(reason) }
 }

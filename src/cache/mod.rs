@@ -114,9 +114,10 @@ impl Engine {
     }
 
     /// The tick of a wall-clock time.
+    #[inline]
     pub(crate) fn tick_of(&self, ms: u64) -> Tick {
-        let since = i128::from(ms) - i128::from(self.base_ms);
-        (since / i128::from(1000 / TICKS)).clamp(i128::from(Tick::MIN), i128::from(Tick::MAX)) as Tick
+        let since = (ms as i64).wrapping_sub(self.base_ms as i64) / (1000 / TICKS);
+        since.clamp(i64::from(Tick::MIN), i64::from(Tick::MAX)) as Tick
     }
 
     /// Compiles what a purge names. Nothing has changed if it fails.
@@ -166,6 +167,7 @@ impl Cache {
     /// shard's read lock, or none when the object is in the thread's front. Never waits for a purge, a sweep or a fill.
     ///
     /// A lookup that starts after [`purge`](Self::purge) has returned does not return what the purge took.
+    #[inline]
     pub fn lookup(&self, key: &Key, request: &HeaderMap) -> Lookup {
         self.engine.lookup(key, request)
     }

@@ -4,17 +4,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Admit, Engine, Reason};
 
-/// Counters of the rarer outcomes; hits are counted by thread.
+/// Counters of the rarer outcomes; most hits are counted by thread.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    pub(crate) hits: AtomicU64,
+    pub(crate) stale: AtomicU64,
+    pub(crate) must_validate: AtomicU64,
     misses: [AtomicU64; Reason::COUNT],
     skipped: [AtomicU64; Reason::COUNT],
     stored: AtomicU64,
 }
 
 impl Counters {
-    pub(crate) fn miss(&self, reason: Reason) {
-        self.misses[reason as usize].fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn miss(&self, reason: Reason) -> &AtomicU64 {
+        &self.misses[reason as usize]
     }
 
     pub(crate) fn admit(&self, admit: Admit) {
@@ -74,16 +77,15 @@ impl Engine {
             let counts = counters.iter().map(|counter| counter.load(Ordering::Relaxed));
             Reason::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
         };
-        let [hits, stale, must_validate] = self.edge.fronts.counts();
         let snapshot = self.rules.load();
         let oldest = self.rules.oldest_pending().map(|rule| rule.record.created_ms);
         Stats {
             objects: self.edge.objects(),
             bytes: self.edge.budget.used(),
             capacity: self.edge.budget.capacity(),
-            hits,
-            stale,
-            must_validate,
+            hits: self.edge.fronts.hits() + self.counters.hits.load(Ordering::Relaxed),
+            stale: self.counters.stale.load(Ordering::Relaxed),
+            must_validate: self.counters.must_validate.load(Ordering::Relaxed),
             misses: counted(&self.counters.misses),
             stored: self.counters.stored.load(Ordering::Relaxed),
             skipped: counted(&self.counters.skipped),

@@ -627,6 +627,26 @@ fn h23_an_uncacheable_mark_lets_requests_through_until_it_is_purged() {
 // ===== fills =====
 
 #[test]
+fn a_whole_response_is_stored_in_one_step_and_fenced_alike() {
+    let rig = rig();
+    let freshness = Freshness::fresh_for(Duration::from_secs(60));
+    let ticket = rig.lead(A);
+    let Fetch::Join(mut joined) = rig.cache.fetch(&key(A), &HeaderMap::new(), None) else { panic!() };
+    assert_eq!(ticket.store(head(&[]), "whole".into(), freshness.clone(), &[b"t"]), Admit::Stored);
+    assert_eq!(rig.body(A, &HeaderMap::new()).as_deref(), Some("whole"));
+    assert!(matches!(now_or_never(|cx| joined.poll_answer(cx)), Some(Answer::Head(_))));
+    assert_eq!(now_or_never(|cx| joined.poll_chunk(cx)), Some(Some(Ok("whole".into()))));
+    assert_eq!(now_or_never(|cx| joined.poll_chunk(cx)), Some(None));
+    let ticket = rig.cache.fetch_alone(&key(A), &HeaderMap::new(), None);
+    rig.purge(Selector::Tag("t".into()));
+    rig.cache.sweep();
+    assert_eq!(ticket.store(head(&[]), "old".into(), freshness, &[b"t"]), Admit::Skipped(Reason::PurgeFenced));
+    assert!(!rig.hits(A));
+    assert_eq!(rig.cache.stats().fills, 0);
+    rig.check();
+}
+
+#[test]
 fn a_broken_fill_stores_nothing_and_tells_its_readers() {
     let rig = rig();
     let ticket = rig.lead(A);

@@ -11,7 +11,7 @@ use super::head::Head;
 use super::hit::Hit;
 use super::{Admit, Engine, Reason};
 use crate::edge::budget::Charge;
-use crate::entry::{INLINE_BODY, Tick, chunk_weight};
+use crate::entry::{Body, INLINE_BODY, Tick, chunk_weight};
 use crate::fill::{Answered, Fill};
 use crate::freshness::Freshness;
 use crate::purge::Tags;
@@ -105,6 +105,37 @@ impl FillTicket {
         }
     }
 
+    /// The origin's whole answer at once: [`respond`](Self::respond), one write and [`finish`](FillWriter::finish) in one step, which takes the
+    /// shard's lock once.
+    pub fn store(mut self, head: Head, body: Bytes, freshness: Freshness, tags: &[&[u8]]) -> Admit {
+        let length = body.len() as u64;
+        let Some((vary, known)) =
+            selectors(&head, &self.fill.request, tags).filter(|_| length <= self.engine.max_object)
+        else {
+            let mut fill = self.respond(head, Some(length), Some(freshness), tags);
+            fill.write(body);
+            return fill.finish();
+        };
+        self.answered = true;
+        let (engine, fill) = (&self.engine, &self.fill);
+        let received = engine.now();
+        engine.learn(fill, &vary, &known);
+        let of = Candidate { head: &head, vary: &vary, tags: &known, freshness: &freshness, received };
+        let kept = if body.len() <= INLINE_BODY {
+            Body::Inline(&body)
+        } else {
+            Body::Chunks(vec![Bytes::copy_from_slice(&body)])
+        };
+        let admit = engine.commit(fill, &of, kept, None);
+        // Nobody can join any more; who did is still waiting.
+        if fill.has_readers() {
+            fill.respond(Arc::new(head), Some(vary), known, true, true);
+            fill.write(body);
+            fill.done();
+        }
+        admit
+    }
+
     /// The origin answered 304: everybody gets the stored body under `head`, which the caller has merged (RFC 9111 3.2). It is stored again as
     /// fresh, unless a purge newer than the request has taken it (G3) or it is not stored any more.
     ///
@@ -124,8 +155,7 @@ impl FillTicket {
             }
             None => {
                 engine.learn(fill, &Vary::default(), &Tags::default());
-                engine.finish(fill);
-                (base, Admit::Skipped(Reason::NotStorable))
+                (base, engine.leave(fill, Reason::NotStorable))
             }
         };
         fill.validated(hit.clone(), storable.is_some());
@@ -136,7 +166,7 @@ impl FillTicket {
 impl Drop for FillTicket {
     fn drop(&mut self) {
         if !self.answered {
-            self.engine.finish(&self.fill);
+            self.engine.leave(&self.fill, Reason::Failed);
             self.fill.over(Reason::Failed);
         }
     }
@@ -216,17 +246,16 @@ impl FillWriter {
                     freshness,
                     received: self.received,
                 };
-                let charge = match self.charge.take() {
-                    Some(charge) => Some(charge),
-                    None => self.engine.edge.reserve(0, self.fill.key.url_hash()),
+                let charge = self.charge.take();
+                self.engine.edge.budget.count_fill(-(charge.as_ref().map_or(0, Charge::bytes) as i64));
+                let joined;
+                let body = if self.length <= INLINE_BODY as u64 {
+                    joined = chunks.concat();
+                    Body::Inline(&joined)
+                } else {
+                    Body::Chunks(together(chunks))
                 };
-                match charge {
-                    Some(charge) => {
-                        self.engine.edge.budget.count_fill(-(charge.bytes() as i64));
-                        self.engine.commit(&self.fill, &of, together(chunks), charge)
-                    }
-                    None => self.skip(Reason::NoRoom),
-                }
+                self.engine.commit(&self.fill, &of, body, charge)
             }
             (refused, ..) => self.skip(refused.unwrap_or(Reason::NotStorable)),
         };
@@ -235,8 +264,7 @@ impl FillWriter {
     }
 
     fn skip(&self, reason: Reason) -> Admit {
-        let admit = Admit::Skipped(reason);
-        self.engine.finish(&self.fill);
+        let admit = self.engine.leave(&self.fill, reason);
         self.engine.counters.admit(admit);
         admit
     }
@@ -271,7 +299,7 @@ impl Drop for FillWriter {
     fn drop(&mut self) {
         self.release();
         if !self.over {
-            self.engine.finish(&self.fill);
+            self.engine.leave(&self.fill, Reason::Failed);
             self.fill.over(Reason::Failed);
         }
     }
@@ -280,7 +308,7 @@ impl Drop for FillWriter {
 /// Small chunks put together: each stored chunk costs a buffer of its own.
 fn together(chunks: Vec<Bytes>) -> Vec<Bytes> {
     let len: usize = chunks.iter().map(Bytes::len).sum();
-    if len <= INLINE_BODY || len / chunks.len().max(1) >= GOOD_CHUNK {
+    if len / chunks.len().max(1) >= GOOD_CHUNK {
         return chunks;
     }
     vec![Bytes::from(chunks.concat())]

@@ -5,13 +5,17 @@
 //! one round of [`Fronts::sweep`].
 //!
 //! On a flat load a front only costs; it is probed while its hit rate pays, and tried again from time to time.
+//!
+//! A thread reaches its part of a cache by one load from a thread-local cell. Parts are therefore never freed: they go to a pool when both the
+//! thread and the cache have let go of them, and are used again.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use http::HeaderMap;
 use parking_lot::Mutex;
+use try_lock::TryLock;
 
 use crate::entry::{EntryRef, Handle, Mark};
 use crate::key::Key;
@@ -33,43 +37,26 @@ const REST: u32 = 65_536;
 pub(crate) struct Fronts {
     id: u64,
     max_weight: u64,
-    locals: Mutex<Vec<Arc<Local>>>,
-    /// Counts of threads that are gone.
-    past: Counts,
+    locals: Mutex<Vec<&'static Local>>,
+    /// Hits of threads that are gone.
+    past: AtomicU64,
 }
 
 /// What one thread keeps of one cache.
 #[derive(Debug)]
 pub(crate) struct Local {
-    cache: u64,
-    table: Mutex<Front>,
-    pub(crate) counts: Counts,
+    /// The cache; no id is used twice.
+    cache: AtomicU64,
+    /// Who has let go: [`THREAD`], [`CACHE`]. Whoever is second gives it to the pool.
+    gone: AtomicU8,
+    /// Taken by its thread for a probe and by [`Fronts::sweep`]; who does not get it goes on without.
+    table: TryLock<Front>,
+    /// Fresh hits. One writer, its thread, so that counting is a plain load and store.
+    hits: AtomicU64,
 }
 
-/// Lookup counters. Each has one writer, its thread, so that counting is a plain load and store.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) hits: AtomicU64,
-    pub(crate) stale: AtomicU64,
-    pub(crate) must_validate: AtomicU64,
-}
-
-impl Counts {
-    #[inline]
-    pub(crate) fn add(counter: &AtomicU64) {
-        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    }
-
-    fn merge(&self, other: &Self) {
-        for (sum, part) in self.all().into_iter().zip(other.all()) {
-            sum.fetch_add(part.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-    }
-
-    fn all(&self) -> [&AtomicU64; 3] {
-        [&self.hits, &self.stale, &self.must_validate]
-    }
-}
+const THREAD: u8 = 1;
+const CACHE: u8 = 2;
 
 /// The hash of a key with a lease of its entry.
 type Leased = Option<(u64, Arc<EntryRef>)>;
@@ -84,92 +71,149 @@ struct Front {
     rest: u32,
 }
 
+/// Parts nobody uses.
+static POOL: Mutex<Vec<&'static Local>> = Mutex::new(Vec::new());
+
 thread_local! {
-    /// This thread's part of each cache it has used, the last used first.
-    static LOCALS: RefCell<Vec<Arc<Local>>> = const { RefCell::new(Vec::new()) };
+    /// This thread's part of the cache it used last.
+    static CURRENT: Cell<Option<&'static Local>> = const { Cell::new(None) };
+    /// Its parts of all caches, let go of when it ends.
+    static HELD: Held = const { Held(RefCell::new(Vec::new())) };
+}
+
+struct Held(RefCell<Vec<&'static Local>>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        CURRENT.set(None);
+        for local in self.0.get_mut().drain(..) {
+            local.let_go(THREAD);
+        }
+    }
 }
 
 impl Fronts {
     pub(crate) fn new(capacity: u64) -> Self {
-        static IDS: AtomicU64 = AtomicU64::new(0);
+        static IDS: AtomicU64 = AtomicU64::new(1);
         Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             // All of a front's entries together stay under 1/64 of the cache.
             max_weight: MAX_WEIGHT.min(capacity / 64 / SLOTS as u64),
             locals: Mutex::default(),
-            past: Counts::default(),
+            past: AtomicU64::new(0),
         }
     }
 
-    /// Runs `f` with this thread's part of the cache; `None` while the thread is being torn down.
-    #[inline]
-    pub(crate) fn with<R>(&self, f: impl FnOnce(&Local) -> R) -> Option<R> {
-        LOCALS
-            .try_with(|locals| {
-                if let Ok(held) = locals.try_borrow()
-                    && let Some(first) = held.first()
-                    && first.cache == self.id
-                {
-                    return Some(f(first));
-                }
-                let local = self.enter(&mut *locals.try_borrow_mut().ok()?);
-                Some(f(&local))
-            })
-            .ok()
-            .flatten()
+    /// This thread's part of the cache; `None` while the thread is being torn down.
+    #[inline(always)]
+    pub(crate) fn local(&self) -> Option<&'static Local> {
+        match CURRENT.get() {
+            Some(local) if local.cache.load(Ordering::Relaxed) == self.id => Some(local),
+            _ => self.enter(),
+        }
     }
 
     #[cold]
-    fn enter(&self, locals: &mut Vec<Arc<Local>>) -> Arc<Local> {
-        // Caches that are gone have let go of their part.
-        locals.retain(|local| local.cache == self.id || Arc::strong_count(local) > 1);
-        if let Some(at) = locals.iter().position(|local| local.cache == self.id) {
-            locals.swap(0, at);
-        } else {
-            let local = Arc::new(Local { cache: self.id, table: Mutex::new(Front::new()), counts: Counts::default() });
-            self.locals.lock().push(Arc::clone(&local));
-            locals.insert(0, local);
-        }
-        Arc::clone(&locals[0])
+    #[inline(never)]
+    fn enter(&self) -> Option<&'static Local> {
+        HELD.try_with(|held| {
+            let mut held = held.0.try_borrow_mut().ok()?;
+            // What its cache has let go of is given back here.
+            held.retain(|local| {
+                let keep = local.gone.load(Ordering::Acquire) & CACHE == 0;
+                if !keep {
+                    local.let_go(THREAD);
+                }
+                keep
+            });
+            let known = held.iter().find(|local| local.cache.load(Ordering::Relaxed) == self.id);
+            let local = known.copied().unwrap_or_else(|| {
+                let local = Local::take(self.id);
+                self.locals.lock().push(local);
+                held.push(local);
+                local
+            });
+            CURRENT.set(Some(local));
+            Some(local)
+        })
+        .ok()
+        .flatten()
     }
 
-    /// Drops dead entries from all fronts, and the fronts of threads that are gone.
+    /// Drops dead entries from all fronts, and lets go of those of threads that are gone.
     pub(crate) fn sweep(&self) {
-        let mut locals = self.locals.lock();
-        locals.retain(|local| {
-            let alive = Arc::strong_count(local) > 1;
-            if !alive {
-                self.past.merge(&local.counts);
-            } else if let Some(mut front) = local.table.try_lock() {
-                for slot in &mut front.slots {
-                    slot.take_if(|(_, entry)| entry.control().load().1 == Mark::Dead);
-                }
+        self.locals.lock().retain(|local| {
+            let keep = local.gone.load(Ordering::Acquire) & THREAD == 0;
+            if keep {
+                local.clear(|entry| entry.control().load().1 == Mark::Dead);
+            } else {
+                self.past.fetch_add(local.hits.load(Ordering::Relaxed), Ordering::Relaxed);
+                local.let_go(CACHE);
             }
-            alive
+            keep
         });
     }
 
-    /// Sums of all threads' counters: hits, stale answers, answers to validate.
-    pub(crate) fn counts(&self) -> [u64; 3] {
-        let sum = Counts::default();
+    /// Fresh hits of all threads.
+    pub(crate) fn hits(&self) -> u64 {
         let locals = self.locals.lock();
-        sum.merge(&self.past);
-        locals.iter().for_each(|local| sum.merge(&local.counts));
-        sum.all().map(|counter| counter.load(Ordering::Relaxed))
+        let present: u64 = locals.iter().map(|local| local.hits.load(Ordering::Relaxed)).sum();
+        self.past.load(Ordering::Relaxed) + present
     }
 }
 
 impl Drop for Fronts {
     fn drop(&mut self) {
         for local in self.locals.get_mut().drain(..) {
-            local.table.lock().slots.fill(None);
+            local.clear(|_| true);
+            local.let_go(CACHE);
         }
     }
 }
 
 impl Local {
+    /// One from the pool, or a new one.
+    fn take(cache: u64) -> &'static Self {
+        let local = POOL.lock().pop().unwrap_or_else(|| {
+            Box::leak(Box::new(Self {
+                cache: AtomicU64::new(0),
+                gone: AtomicU8::new(0),
+                table: TryLock::new(Front::new()),
+                hits: AtomicU64::new(0),
+            }))
+        });
+        local.hits.store(0, Ordering::Relaxed);
+        local.gone.store(0, Ordering::Relaxed);
+        local.cache.store(cache, Ordering::Relaxed);
+        local
+    }
+
+    fn let_go(&'static self, who: u8) {
+        if who == THREAD {
+            self.clear(|_| true);
+        }
+        if self.gone.fetch_or(who, Ordering::AcqRel) == (THREAD | CACHE) & !who {
+            self.cache.store(0, Ordering::Relaxed);
+            POOL.lock().push(self);
+        }
+    }
+
+    fn clear(&self, gone: impl Fn(&EntryRef) -> bool) {
+        if let Some(mut front) = self.table.try_lock() {
+            for slot in &mut front.slots {
+                slot.take_if(|(_, entry)| gone(entry));
+            }
+        }
+    }
+
+    /// Counts a fresh hit.
+    #[inline(always)]
+    pub(crate) fn count_hit(&self) {
+        self.hits.store(self.hits.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
     /// The entry `request` selects under `key`, if it is in front.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn probe(&self, key: &Key, request: &HeaderMap) -> Option<Handle> {
         let mut front = self.table.try_lock()?;
         if front.rest > 0 {

@@ -6,6 +6,7 @@ pub(crate) mod budget;
 pub(crate) mod front;
 pub(crate) mod ghost;
 pub(crate) mod index;
+mod map;
 pub(crate) mod queue;
 pub(crate) mod shard;
 
@@ -66,8 +67,8 @@ impl Edge {
     }
 
     fn shard_index(&self, url_hash: u64) -> usize {
-        // Bits that the shard's own table does not use to tell its slots apart.
-        (url_hash >> 40) as usize & (self.shards.len() - 1)
+        // The top bits: the shard's own table tells its buckets by lower ones.
+        (url_hash >> 56) as usize & (self.shards.len() - 1)
     }
 
     /// Shard and slot of a place.
@@ -112,7 +113,9 @@ impl Edge {
 
     /// Evicts until the budget is kept; structures may have grown past it.
     pub(crate) fn settle(&self) {
-        drop(self.reserve(0, 0));
+        if self.budget.used() > self.budget.capacity() {
+            drop(self.reserve(0, 0));
+        }
     }
 
     fn evict_one(&self, shard: usize) -> bool {
@@ -148,8 +151,10 @@ impl Edge {
     /// Charges what the table's own structures grew.
     pub(crate) fn recharge(&self, table: &mut Table) {
         let now = table.overhead();
-        self.budget.force(now as i64 - table.charged as i64);
-        table.charged = now;
+        if now != table.charged {
+            self.budget.force(now as i64 - table.charged as i64);
+            table.charged = now;
+        }
     }
 
     /// Whether the table can hold no further entry: places have 32 bits.

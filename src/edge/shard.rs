@@ -19,6 +19,7 @@ use http::HeaderMap;
 use parking_lot::RwLock;
 
 use super::ghost::Ghost;
+use super::map::Map;
 use super::queue::{Links, Queue};
 use crate::entry::EntryRef;
 use crate::fill::Fill;
@@ -54,9 +55,9 @@ pub(crate) struct Slot {
 /// What the shard lock guards.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    map: HashTable<(u64, EntryRef)>,
+    map: Map,
     /// Entries under a variation, by the hash of their URL part: a purge of the URL takes them all.
-    variations: HashTable<(u64, EntryRef)>,
+    variations: Map,
     slab: Vec<Slot>,
     free: Vec<u32>,
     small: Queue,
@@ -81,15 +82,17 @@ impl Table {
     #[inline]
     pub(crate) fn find(&self, key: &Key, request: &HeaderMap) -> Found<'_> {
         let mut variants = false;
-        let found = self.map.find(key.hash(), |(hash, entry)| {
-            *hash == key.hash() && entry.key().text() == key.text() && !entry.is_uncacheable() && {
+        let found = self.map.find(key.hash(), |entry| {
+            entry.key().text() == key.text() && !entry.is_uncacheable() && {
                 let vary = entry.vary();
-                variants |= !vary.is_empty();
-                vary.selects(request)
+                vary.is_empty() || {
+                    variants = true;
+                    vary.selects(request)
+                }
             }
         });
         match found {
-            Some((_, entry)) => Found::Entry(entry),
+            Some(entry) => Found::Entry(entry),
             None if variants => Found::NoVariant,
             None => Found::Nothing,
         }
@@ -97,22 +100,17 @@ impl Table {
 
     /// The uncacheable mark of `key`.
     pub(crate) fn find_uncacheable(&self, key: &Key) -> Option<&EntryRef> {
-        self.map
-            .find(key.hash(), |(hash, entry)| {
-                *hash == key.hash() && entry.is_uncacheable() && entry.key().text() == key.text()
-            })
-            .map(|(_, entry)| entry)
+        self.map.find(key.hash(), |entry| entry.is_uncacheable() && entry.key().text() == key.text())
     }
 
     /// Every entry under the whole key `text`, which hashes to `hash`.
     pub(crate) fn of_key<'a>(&'a self, hash: u64, text: &'a [u8]) -> impl Iterator<Item = &'a EntryRef> {
-        self.map.iter_hash(hash).filter(move |(h, e)| *h == hash && e.key().text() == text).map(|(_, e)| e)
+        self.map.under(hash).filter(move |entry| entry.key().text() == text)
     }
 
     /// Every entry of a URL part, which hashes to `hash`: all variations, all variants.
     pub(crate) fn of_url<'a>(&'a self, hash: u64, url: &'a [u8]) -> impl Iterator<Item = &'a EntryRef> {
-        let under = move |(h, e): &&(u64, EntryRef)| *h == hash && e.key().url() == url;
-        self.map.iter_hash(hash).filter(under).chain(self.variations.iter_hash(hash).filter(under)).map(|(_, e)| e)
+        self.map.under(hash).chain(self.variations.under(hash)).filter(move |entry| entry.key().url() == url)
     }
 
     /// Entries that an entry with this key and these `Vary` selectors replaces: the same variant, and all that vary on other fields (the
@@ -155,9 +153,9 @@ impl Table {
         place.entry = Some(entry.clone());
         queue.push(&mut self.slab, slot, weight);
         if entry.key().variation().is_some() {
-            self.variations.insert_unique(url_hash, (url_hash, entry.clone()), |(hash, _)| *hash);
+            self.variations.insert(url_hash, entry.clone());
         }
-        self.map.insert_unique(hash, (hash, entry), |(hash, _)| *hash);
+        self.map.insert(hash, entry);
     }
 
     /// Unlinks `entry` and marks it dead; its index handle. `None` if it is not in the table.
@@ -169,14 +167,10 @@ impl Table {
         let queue = if entry.in_main() { &mut self.main } else { &mut self.small };
         queue.remove(&mut self.slab, slot, entry.weight());
         self.free.push(slot);
-        if entry.key().variation().is_some()
-            && let Ok(found) = self.variations.find_entry(url_hash, |(_, held)| held.same(entry))
-        {
-            found.remove();
+        if entry.key().variation().is_some() {
+            self.variations.remove(url_hash, entry);
         }
-        if let Ok(found) = self.map.find_entry(hash, |(_, held)| held.same(entry)) {
-            found.remove();
-        }
+        self.map.remove(hash, entry);
         entry.unlink();
         Some(handle)
     }
@@ -230,8 +224,8 @@ impl Table {
 
     /// Bytes of the table's own structures.
     pub(crate) fn overhead(&self) -> u64 {
-        (self.map.allocation_size()
-            + self.variations.allocation_size()
+        (self.map.bytes()
+            + self.variations.bytes()
             + self.slab.capacity() * size_of::<Slot>()
             + self.free.capacity() * size_of::<u32>()
             + self.fills.allocation_size()
@@ -241,6 +235,8 @@ impl Table {
     /// Recomputes invariants 1 and 2.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn validate(&self) -> Result<(), String> {
+        self.map.validate()?;
+        self.variations.validate()?;
         let mut seen = 0;
         for (queue, main) in [(&self.small, false), (&self.main, true)] {
             let mut bytes = 0;
@@ -249,7 +245,7 @@ impl Table {
                 if entry.slot() != slot || entry.in_main() != main {
                     return Err(format!("{entry:?} does not know its place"));
                 }
-                if !self.map.iter_hash(crate::edge::entry_hash(entry)).any(|(_, held)| held.same(entry)) {
+                if !self.map.under(crate::edge::entry_hash(entry)).any(|held| held.same(entry)) {
                     return Err(format!("{entry:?} is queued but not in the map"));
                 }
                 bytes += entry.weight();
