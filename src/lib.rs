@@ -1,4 +1,24 @@
 //! An embeddable HTTP edge cache engine built for **purging**.
+//!
+//! A purge of any kind (URL, key, variant, directory, wildcard, extension, regex, host, tag, everything) is effective when [`Cache::purge`]
+//! returns, is never undone by a fill or a revalidation that was in flight, and costs the same however much is stored. `docs/purge.md` says what
+//! a purge means, `docs/design.md` how it is done.
+//!
+//! # Should you use this crate?
+//!
+//! Yes, if you write a reverse proxy, a CDN node or a gateway in Rust and want its cache: keys, variants, freshness deadlines, joinable streaming
+//! fills, revalidation, memory limits in bytes, and purges that hold. It has no I/O, no async runtime and no threads but its sweeper; the waiting
+//! ends of a fill are `poll` functions for any executor.
+//!
+//! No, if you want a general map with eviction: keys here are URLs, and every hit pays for being checked.
+//!
+//! # Where to begin
+//!
+//! - [`Config`] builds a [`Cache`]; its example is the whole life of an object.
+//! - [`Key`] is the canonical form of a URL; [`site`] derives keys from requests, with aliases and key policies.
+//! - [`Cache::lookup`], then [`Cache::fetch`] on a miss: [`FillTicket`] for the one who fetches, [`FillReader`] for the ones who wait.
+//! - [`Purge`] and [`Selector`] for [`Cache::purge`], [`Cache::explain`] and the history.
+//! - [`freshness`] decides by RFC 9111 whether and how long a response may be stored; bring your own policy by giving plain deadlines.
 
 pub mod cache;
 pub mod clock;

@@ -40,12 +40,12 @@ impl Engine {
         let Some((handle, mark)) = self.fast(key, request, local) else {
             return self.judged_lookup(key, request, now);
         };
-        let lookup = decide(handle, mark, now);
-        match (&lookup, local) {
-            (Lookup::Hit(_), Some(local)) => local.count_hit(),
-            (other, _) => self.count(other),
+        let found = usable(handle.entry(), mark, now);
+        match (&found, local) {
+            (Use::Fresh, Some(local)) => local.count_hit(),
+            _ => self.count(&found),
         }
-        lookup
+        found.of(handle, mark, now)
     }
 
     /// The way of nearly all hits: the gates say that nothing newer than its stamp concerns the entry. `None` if there is no entry, or it may
@@ -81,12 +81,12 @@ impl Engine {
 
     #[cold]
     #[inline(never)]
-    fn count(&self, lookup: &Lookup) {
-        match lookup {
-            Lookup::Hit(_) => &self.counters.hits,
-            Lookup::Stale(..) => &self.counters.stale,
-            Lookup::MustValidate(..) => &self.counters.must_validate,
-            Lookup::Miss(reason) => self.counters.miss(*reason),
+    fn count(&self, found: &Use) {
+        match found {
+            Use::Fresh => &self.counters.hits,
+            Use::Stale(_) => &self.counters.stale,
+            Use::Validated(_) => &self.counters.must_validate,
+            Use::None(reason) => self.counters.miss(*reason),
         }
         .fetch_add(1, Ordering::Relaxed);
     }
@@ -102,32 +102,40 @@ impl Engine {
     #[cold]
     #[inline(never)]
     fn judged_lookup(&self, key: &Key, request: &HeaderMap, now: Tick) -> Lookup {
-        let lookup = self.judged(key, request, now);
-        self.count(&lookup);
-        lookup
+        match self.judged(key, request, now) {
+            Ok((entry, mark)) => {
+                let found = usable(&entry, mark, now);
+                self.count(&found);
+                found.of(Handle::Direct(entry), mark, now)
+            }
+            Err(reason) => {
+                self.count(&Use::None(reason));
+                Lookup::Miss(reason)
+            }
+        }
     }
 
-    fn judged(&self, key: &Key, request: &HeaderMap, now: Tick) -> Lookup {
+    fn judged(&self, key: &Key, request: &HeaderMap, now: Tick) -> Result<(EntryRef, Mark), Reason> {
         let snapshot = self.rules.load();
         point("judge:snapshot-loaded");
         let shard = self.edge.shard(key.url_hash());
         let swept = shard.swept_upto.load(Ordering::Acquire);
         let entry = match shard.table.read().find(key, request) {
             Found::Entry(entry) => entry.clone(),
-            Found::NoVariant => return Lookup::Miss(Reason::VaryMiss),
-            Found::Nothing => return Lookup::Miss(Reason::UriMiss),
+            Found::NoVariant => return Err(Reason::VaryMiss),
+            Found::Nothing => return Err(Reason::UriMiss),
         };
         let (stamp, mark) = entry.control().load();
         let effective = stamp.max(swept);
         if mark == Mark::Dead || self.gate(key, &entry) <= effective {
-            return decide(Handle::Direct(entry), mark, now);
+            return Ok((entry, mark));
         }
         if effective < snapshot.lwm {
             // Cannot be: I2. Refusing is the safe answer.
-            return Lookup::Miss(Reason::PurgedDelete);
+            return Err(Reason::PurgedDelete);
         }
         let mark = self.judge_entry(&entry, effective, &snapshot, now);
-        decide(Handle::Direct(entry), mark, now)
+        Ok((entry, mark))
     }
 
     /// Judges `entry` by every rule of `snapshot` above `effective` and writes the verdict; its mark then.
@@ -156,17 +164,8 @@ impl Engine {
 }
 
 /// What may be done with an entry that carries `mark`.
-#[inline(always)]
 pub(crate) fn decide(handle: Handle, mark: Mark, now: Tick) -> Lookup {
-    // Decided before the hit is put together, so that it is put together once, in its place.
-    let use_of = usable(handle.entry(), mark, now);
-    let hit = Hit { handle, now, mark };
-    match use_of {
-        Use::Fresh => Lookup::Hit(hit),
-        Use::Stale(reason) => Lookup::Stale(hit, reason),
-        Use::Validated(reason) => Lookup::MustValidate(hit, reason),
-        Use::None(reason) => Lookup::Miss(reason),
-    }
+    usable(handle.entry(), mark, now).of(handle, mark, now)
 }
 
 enum Use {
@@ -174,6 +173,19 @@ enum Use {
     Stale(Reason),
     Validated(Reason),
     None(Reason),
+}
+
+impl Use {
+    #[inline(always)]
+    fn of(self, handle: Handle, mark: Mark, now: Tick) -> Lookup {
+        let hit = Hit { handle, now, mark };
+        match self {
+            Self::Fresh => Lookup::Hit(hit),
+            Self::Stale(reason) => Lookup::Stale(hit, reason),
+            Self::Validated(reason) => Lookup::MustValidate(hit, reason),
+            Self::None(reason) => Lookup::Miss(reason),
+        }
+    }
 }
 
 #[inline(always)]
