@@ -19,9 +19,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use oust::{Config, Key, Selector};
 
-use common::engines::{EVICTING, Engine, MAP, Named, Oust, Room, Subject, fill, oust, peer};
+use common::engines::{EVICTING, Engine, MAP, Named, Oust, Room, Shared, Subject, Text, fill, oust, peer};
 use common::keys::{BODY, BODY_LEN, KEY_LEN, Random, Zipf, key, mix, place, zipf_requests};
 use common::purges::{self, Part, Population, Publisher};
 use common::timed::{WARM, median};
@@ -129,7 +130,7 @@ fn mixed(size: Size) {
         let held = subject.engine().len();
         let found = requests.iter().filter(|key| subject.engine().get(key).is_some()).count();
         println!(
-            "    {:<20} holds {held}, finds {:.1} %",
+            "    {:<26} holds {held}, finds {:.1} %",
             subject.name(),
             100.0 * found as f64 / requests.len() as f64
         );
@@ -146,8 +147,9 @@ fn bytes_for(entries: usize) -> u64 {
 fn beside_peers(engine: Named<Oust>, room: Room, names: &[&str]) -> Vec<Box<dyn Subject>> {
     let mut subjects: Vec<Box<dyn Subject>> = vec![Box::new(engine)];
     for name in names {
-        subjects.push(peer::<Key>(name, room));
-        subjects.push(peer::<Box<[u8]>>(name, room));
+        subjects.push(peer::<Key, Shared>(name, room));
+        subjects.push(peer::<Text, Shared>(name, room));
+        subjects.push(peer::<Text, Bytes>(name, room));
     }
     subjects
 }
@@ -207,7 +209,7 @@ fn rounds(size: Size, setting: &str, names: &[&str], measure: impl Fn(usize) -> 
         ratios.sort_unstable_by(f64::total_cmp);
         let (low, high) = (ratios.first().copied().unwrap_or(f64::NAN), ratios.last().copied().unwrap_or(f64::NAN));
         let time = median(times.clone());
-        println!("    {name:<24} {time:>10.1} ns   {:>6.2}  ({low:.2} to {high:.2})", median(ratios));
+        println!("    {name:<26} {time:>10.1} ns   {:>6.2}  ({low:.2} to {high:.2})", median(ratios));
     }
 }
 
@@ -226,7 +228,7 @@ fn memory(size: Size) {
         let this = std::env::current_exe().expect("the path of this program");
         let answer = Command::new(this).args([SPENT, name, &size.entries().to_string()]).output();
         let answer = answer.expect("this program runs again");
-        print!("    {name:<24} {}", String::from_utf8_lossy(&answer.stdout));
+        print!("    {name:<26} {}", String::from_utf8_lossy(&answer.stdout));
     }
 }
 
@@ -234,7 +236,7 @@ fn memory(size: Size) {
 fn one_of(name: &str, entries: usize) -> Box<dyn Subject> {
     match name {
         "oust" => Box::new(oust(Config::new().edge_size(PLENTY))),
-        name => peer::<Box<[u8]>>(name, Room::Entries(2 * entries)),
+        name => peer::<Text, Shared>(name, Room::Entries(2 * entries)),
     }
 }
 
@@ -339,12 +341,12 @@ fn hit_ratio(size: Size) {
     let report = |subject: Box<dyn Subject>, overhead: u64| {
         let ratio = 100.0 * trace.run(subject.engine());
         let (name, held) = (subject.name(), subject.engine().len());
-        println!("    {name:<24} {ratio:>6.2} %   holds {held} objects, {overhead} B each beyond key and body");
+        println!("    {name:<26} {ratio:>6.2} %   holds {held} objects, {overhead} B each beyond key and body");
     };
     report(Box::new(oust(Config::new().edge_size(capacity))), overhead("oust"));
     for name in EVICTING {
         let overhead = overhead(name);
-        report(peer::<Box<[u8]>>(name, Room::Bytes { capacity, overhead }), overhead);
+        report(peer::<Text, Shared>(name, Room::Bytes { capacity, overhead }), overhead);
     }
 }
 
@@ -419,7 +421,7 @@ fn sweep(size: Size) {
     ] {
         let times = (0..size.rounds()).map(|_| population.sweep(&engine, Population::selector(part), part));
         let times: Vec<f64> = times.map(|took| took.as_nanos() as f64 / 1000.0).collect();
-        println!("    {name:<24} {:>12.1} us of {} objects", median(times), size.entries());
+        println!("    {name:<26} {:>12.1} us of {} objects", median(times), size.entries());
     }
 }
 

@@ -17,10 +17,11 @@ mod common;
 use std::cell::{LazyCell, OnceCell};
 use std::time::Duration;
 
+use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use oust::{Config, Key};
 
-use common::engines::{EVICTING, Form, MAP, Named, Oust, Room, Subject, fill, label, oust, peer};
+use common::engines::{EVICTING, Form, MAP, Named, Oust, Room, Shared, Subject, Text, Value, fill, label, oust, peer};
 use common::keys::{key, zipf_requests};
 use common::purges;
 use common::timed::WARM;
@@ -44,8 +45,8 @@ impl Later {
         Self { name, entries, make: Box::new(make), made: OnceCell::new() }
     }
 
-    fn peer<K: Form>(name: &'static str, entries: usize, room: usize) -> Self {
-        Self::new(label::<K>(name), entries, move || peer::<K>(name, Room::Entries(room)))
+    fn peer<K: Form, V: Value>(name: &'static str, entries: usize, room: usize) -> Self {
+        Self::new(label::<K, V>(name), entries, move || peer::<K, V>(name, Room::Entries(room)))
     }
 
     fn get(&self) -> &dyn Subject {
@@ -69,8 +70,9 @@ fn lookups(c: &mut Criterion) {
     hits(&Later::new("oust".into(), ENTRIES, || Box::new(oust(Config::new().edge_size(PLENTY)))));
     for name in EVICTING.into_iter().chain([MAP]) {
         // Shards do not fill evenly: room to spare, or some entries would be evicted.
-        hits(&Later::peer::<Box<[u8]>>(name, ENTRIES, 2 * ENTRIES));
-        hits(&Later::peer::<Key>(name, ENTRIES, 2 * ENTRIES));
+        hits(&Later::peer::<Text, Shared>(name, ENTRIES, 2 * ENTRIES));
+        hits(&Later::peer::<Key, Shared>(name, ENTRIES, 2 * ENTRIES));
+        hits(&Later::peer::<Text, Bytes>(name, ENTRIES, 2 * ENTRIES));
     }
 }
 
@@ -83,8 +85,8 @@ fn mixed(c: &mut Criterion) {
     };
     both(&Later::new("oust".into(), room, move || Box::new(oust(Config::new().edge_size(room_for(room))))));
     for name in EVICTING {
-        both(&Later::peer::<Box<[u8]>>(name, room, room));
-        both(&Later::peer::<Key>(name, room, room));
+        both(&Later::peer::<Text, Shared>(name, room, room));
+        both(&Later::peer::<Key, Shared>(name, room, room));
     }
 }
 

@@ -8,8 +8,9 @@
 //! - *text*: keyed by the URL's bytes, hashed at every lookup by the engine's default hasher, as they are used mostly;
 //! - *key*: keyed by the same [`Key`] objects; the default hasher gets the eight bytes of hash that the key carries.
 //!
-//! Their values are `Arc<[u8]>`: count and body in one allocation, the cheapest handle there is (`Bytes` costs one more). They know nothing of
-//! `Vary`, freshness or purges, and weigh entries by number unless told otherwise; what `oust` does of these at every hit is in its figures.
+//! Their values are `Arc<[u8]>` in these two: count and body in one allocation, the cheapest handle there is. In a third form, *text, Bytes*,
+//! they are what an HTTP server would keep and hand on. The others know nothing of heads, `Vary`, freshness or purges, and weigh entries by
+//! number unless told otherwise; what `oust` does of these at every hit is in its figures.
 
 use std::borrow::Borrow;
 use std::hash::Hash;
@@ -98,6 +99,11 @@ impl Engine for Oust {
     }
 }
 
+/// A URL's bytes as a key.
+pub(crate) type Text = Box<[u8]>;
+/// A body in one counted allocation.
+pub(crate) type Shared = Arc<[u8]>;
+
 /// What the others are keyed by.
 pub(crate) trait Form: Hash + Eq + Send + Sync + Borrow<Self::Asked> + 'static {
     /// What a lookup hashes and compares.
@@ -145,26 +151,56 @@ impl Form for Key {
 }
 
 /// A body as the other engines hold it.
-type Value = Arc<[u8]>;
+pub(crate) trait Value: Clone + Send + Sync + 'static {
+    const NAME: &'static str;
+    fn copied(body: &[u8]) -> Self;
+    fn bytes(&self) -> &[u8];
+}
+
+impl Value for Arc<[u8]> {
+    const NAME: &'static str = "";
+
+    fn copied(body: &[u8]) -> Self {
+        body.into()
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Value for Bytes {
+    const NAME: &'static str = ", Bytes";
+
+    fn copied(body: &[u8]) -> Self {
+        Self::copy_from_slice(body)
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+}
 
 /// A map without eviction: the floor for what a lookup costs.
-pub(crate) struct Dashmap<K: Form>(dashmap::DashMap<K, Value>);
+pub(crate) struct Dashmap<K: Form, V: Value>(dashmap::DashMap<K, V>);
 
-impl<K: Form> Dashmap<K> {
+impl<K: Form, V: Value> Dashmap<K, V> {
     pub(crate) fn new() -> Self {
         Self(dashmap::DashMap::new())
     }
 }
 
-impl<K: Form> Engine for Dashmap<K> {
+impl<K: Form, V: Value> Engine for Dashmap<K, V> {
     #[inline]
     fn get(&self, key: &Key) -> Option<u8> {
-        let value = Value::clone(&*self.0.get(K::asked(key))?);
-        value.first().copied()
+        let value = V::clone(&*self.0.get(K::asked(key))?);
+        value.bytes().first().copied()
     }
 
     fn insert(&self, key: &Key, body: &'static [u8]) {
-        drop(self.0.insert(K::owned(key), body.into()));
+        drop(self.0.insert(K::owned(key), V::copied(body)));
     }
 
     fn len(&self) -> usize {
@@ -173,29 +209,29 @@ impl<K: Form> Engine for Dashmap<K> {
 }
 
 /// moka's cache without async: W-TinyLFU.
-pub(crate) struct Moka<K: Form>(moka::sync::Cache<K, Value>);
+pub(crate) struct Moka<K: Form, V: Value>(moka::sync::Cache<K, V>);
 
-impl<K: Form> Moka<K> {
+impl<K: Form, V: Value> Moka<K, V> {
     pub(crate) fn new(room: Room) -> Self {
         let builder = moka::sync::Cache::builder();
         Self(match room {
             Room::Entries(entries) => builder.max_capacity(entries as u64).build(),
             Room::Bytes { capacity, overhead } => builder
                 .max_capacity(capacity)
-                .weigher(move |key: &K, value: &Value| (key.text_len() + value.len() + overhead as usize) as u32)
+                .weigher(move |key: &K, value: &V| (key.text_len() + value.bytes().len() + overhead as usize) as u32)
                 .build(),
         })
     }
 }
 
-impl<K: Form> Engine for Moka<K> {
+impl<K: Form, V: Value> Engine for Moka<K, V> {
     #[inline]
     fn get(&self, key: &Key) -> Option<u8> {
-        self.0.get(K::asked(key))?.first().copied()
+        self.0.get(K::asked(key))?.bytes().first().copied()
     }
 
     fn insert(&self, key: &Key, body: &'static [u8]) {
-        self.0.insert(K::owned(key), body.into());
+        self.0.insert(K::owned(key), V::copied(body));
     }
 
     fn len(&self) -> usize {
@@ -208,16 +244,16 @@ impl<K: Form> Engine for Moka<K> {
 #[derive(Clone)]
 pub(crate) struct ByBytes(Option<u64>);
 
-impl<K: Form> quick_cache::Weighter<K, Value> for ByBytes {
-    fn weight(&self, key: &K, value: &Value) -> u64 {
-        self.0.map_or(1, |overhead| (key.text_len() + value.len()) as u64 + overhead)
+impl<K: Form, V: Value> quick_cache::Weighter<K, V> for ByBytes {
+    fn weight(&self, key: &K, value: &V) -> u64 {
+        self.0.map_or(1, |overhead| (key.text_len() + value.bytes().len()) as u64 + overhead)
     }
 }
 
 /// quick_cache: a variant of CLOCK-Pro / S3-FIFO.
-pub(crate) struct Quick<K: Form>(quick_cache::sync::Cache<K, Value, ByBytes>);
+pub(crate) struct Quick<K: Form, V: Value>(quick_cache::sync::Cache<K, V, ByBytes>);
 
-impl<K: Form> Quick<K> {
+impl<K: Form, V: Value> Quick<K, V> {
     pub(crate) fn new(room: Room) -> Self {
         use quick_cache::sync::Cache;
         Self(match room {
@@ -229,14 +265,14 @@ impl<K: Form> Quick<K> {
     }
 }
 
-impl<K: Form> Engine for Quick<K> {
+impl<K: Form, V: Value> Engine for Quick<K, V> {
     #[inline]
     fn get(&self, key: &Key) -> Option<u8> {
-        self.0.get(K::asked(key))?.first().copied()
+        self.0.get(K::asked(key))?.bytes().first().copied()
     }
 
     fn insert(&self, key: &Key, body: &'static [u8]) {
-        self.0.insert(K::owned(key), body.into());
+        self.0.insert(K::owned(key), V::copied(body));
     }
 
     fn len(&self) -> usize {
@@ -245,29 +281,29 @@ impl<K: Form> Engine for Quick<K> {
 }
 
 /// foyer's memory cache with S3-FIFO.
-pub(crate) struct Foyer<K: Form>(foyer_memory::Cache<K, Value>);
+pub(crate) struct Foyer<K: Form, V: Value>(foyer_memory::Cache<K, V>);
 
-impl<K: Form> Foyer<K> {
+impl<K: Form, V: Value> Foyer<K, V> {
     pub(crate) fn new(room: Room) -> Self {
         Self(match room {
             Room::Entries(entries) => CacheBuilder::new(entries).with_eviction_config(S3FifoConfig::default()).build(),
             Room::Bytes { capacity, overhead } => CacheBuilder::new(capacity as usize)
                 .with_eviction_config(S3FifoConfig::default())
-                .with_weighter(move |key: &K, value: &Value| key.text_len() + value.len() + overhead as usize)
+                .with_weighter(move |key: &K, value: &V| key.text_len() + value.bytes().len() + overhead as usize)
                 .build(),
         })
     }
 }
 
-impl<K: Form> Engine for Foyer<K> {
+impl<K: Form, V: Value> Engine for Foyer<K, V> {
     #[inline]
     fn get(&self, key: &Key) -> Option<u8> {
         // Its entry is the handle; the value need not be cloned.
-        self.0.get(K::asked(key))?.value().first().copied()
+        self.0.get(K::asked(key))?.value().bytes().first().copied()
     }
 
     fn insert(&self, key: &Key, body: &'static [u8]) {
-        drop(self.0.insert(K::owned(key), body.into()));
+        drop(self.0.insert(K::owned(key), V::copied(body)));
     }
 
     fn len(&self) -> usize {
@@ -319,19 +355,19 @@ impl<E: Engine> Subject for Named<E> {
 pub(crate) const EVICTING: [&str; 3] = ["quick_cache", "foyer", "moka"];
 pub(crate) const MAP: &str = "dashmap";
 
-/// What the peer `name` is called when it is keyed by `K`.
-pub(crate) fn label<K: Form>(name: &str) -> String {
-    format!("{name} ({})", K::NAME)
+/// What the peer `name` is called when it is keyed by `K` and holds `V`.
+pub(crate) fn label<K: Form, V: Value>(name: &str) -> String {
+    format!("{name} ({}{})", K::NAME, V::NAME)
 }
 
-/// The peer `name`, keyed by `K`.
-pub(crate) fn peer<K: Form>(name: &str, room: Room) -> Box<dyn Subject> {
-    let label = label::<K>(name);
+/// The peer `name`, keyed by `K`, holding `V`.
+pub(crate) fn peer<K: Form, V: Value>(name: &str, room: Room) -> Box<dyn Subject> {
+    let label = label::<K, V>(name);
     match name {
-        "quick_cache" => Box::new(Named(label, Quick::<K>::new(room))),
-        "foyer" => Box::new(Named(label, Foyer::<K>::new(room))),
-        "moka" => Box::new(Named(label, Moka::<K>::new(room))),
-        _ => Box::new(Named(label, Dashmap::<K>::new())),
+        "quick_cache" => Box::new(Named(label, Quick::<K, V>::new(room))),
+        "foyer" => Box::new(Named(label, Foyer::<K, V>::new(room))),
+        "moka" => Box::new(Named(label, Moka::<K, V>::new(room))),
+        _ => Box::new(Named(label, Dashmap::<K, V>::new())),
     }
 }
 
