@@ -183,3 +183,41 @@ fn h23_negative_answers_and_uncacheable_marks_go_too() {
         assert!(oust.get(path).is_hit(), "{path} is cacheable at once");
     }
 }
+
+#[test]
+fn h22_after_a_purge_of_a_host_each_page_is_asked_for_once_and_conditionally() {
+    const PAGES: usize = 5;
+    const CLIENTS: usize = 8;
+    let (gate, held) = gate();
+    let storm = std::sync::Arc::new(AtomicBool::new(false));
+    let storming = storm.clone();
+    let origin = Origin::start(move |seen, reply| {
+        let fields = [("Cache-Control", "max-age=60"), ("ETag", "\"1\"")];
+        if storming.swap(false, Ordering::SeqCst) {
+            // The clients of one page at least wait for its answer together.
+            held.hold();
+        }
+        match seen.header("If-None-Match") {
+            Some("\"1\"") => reply.send(304, &fields, ""),
+            _ => reply.send(200, &fields, "page"),
+        }
+    });
+    let oust = Oust::before(&origin);
+    let path = |page: usize| format!("/page{page}");
+    (0..PAGES).for_each(|page| assert_eq!(oust.get(&path(page)).text(), "page"));
+    oust.purge(r#"{"selectors":[{"host":"h.test"}],"action":"invalidate"}"#);
+    storm.store(true, Ordering::SeqCst);
+    let addr = oust.listen;
+    let clients: Vec<_> = (0..CLIENTS * PAGES)
+        .map(|n| behind(move || request(addr, "GET", &format!("/page{}", n % PAGES), &[], b"")))
+        .collect();
+    gate.arrived();
+    gate.release();
+    for client in clients {
+        assert_eq!(client.join().unwrap().text(), "page");
+    }
+    let asked = &origin.seen()[PAGES..];
+    // A client that comes when its page is good again hits; none asks the origin for what another is fetching.
+    assert_eq!(asked.len(), PAGES, "{CLIENTS} clients for each of {PAGES} pages");
+    assert!(asked.iter().all(|seen| seen.header("If-None-Match") == Some("\"1\"")), "bodies are kept");
+}
