@@ -23,7 +23,7 @@ use http::HeaderMap;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::cache::{Head, Hit, Reason};
-use crate::entry::{Control, Mark};
+use crate::entry::{Control, EntryRef, Mark};
 use crate::key::Key;
 use crate::purge::{Snapshot, Subject, Tags, TagsRef};
 use crate::vary::Vary;
@@ -42,6 +42,8 @@ pub(crate) struct Fill {
     pub(crate) request: HeaderMap,
     pub(crate) control: Control,
     joinable: bool,
+    /// The stored response that is being validated. Its tags and selectors are known from the start, and need not be those of the answer.
+    base: Option<EntryRef>,
     state: Mutex<State>,
 }
 
@@ -53,6 +55,8 @@ struct State {
     known: Option<(Vary, Tags)>,
     /// Readers that joined at or after this number must not have the response.
     refused_from: u64,
+    /// The same for a 304: from here on a rule may have taken the base.
+    base_taken_from: u64,
     chunks: VecDeque<Bytes>,
     /// Absolute index of `chunks[0]`.
     first: u64,
@@ -79,12 +83,13 @@ enum Phase {
 }
 
 impl Fill {
-    pub(crate) fn new(key: Key, request: HeaderMap, stamp: u64, joinable: bool) -> Self {
+    pub(crate) fn new(key: Key, request: HeaderMap, stamp: u64, joinable: bool, base: Option<EntryRef>) -> Self {
         let state = State {
             phase: Phase::Waiting,
             owed: Vec::new(),
             known: None,
             refused_from: u64::MAX,
+            base_taken_from: u64::MAX,
             chunks: VecDeque::new(),
             first: 0,
             written: 0,
@@ -92,7 +97,7 @@ impl Fill {
             readers: Vec::new(),
             writer: None,
         };
-        Self { key, request, control: Control::new(stamp), joinable, state: Mutex::new(state) }
+        Self { key, request, control: Control::new(stamp), joinable, base, state: Mutex::new(state) }
     }
 
     /// Where the shard's table keeps it: under the hash of its key if it can be joined, else anywhere, so that many fills of an uncacheable key do
@@ -130,8 +135,20 @@ impl Fill {
                 }
             };
         }
+        // A 304 must not revive what a rule took by the tags or selectors of the stored response (G3).
+        if let Some(base) = self.base.as_ref().filter(|_| lives) {
+            let subject = Subject { key: self.key.as_ref(), vary: Some(base.vary()), tags: base.tags() };
+            if snapshot.judge(&subject, stamp).takes_fill() {
+                state.base_taken_from = state.base_taken_from.min(stamp + 1);
+            }
+        }
         self.control.raise(snapshot.seq, if lives { Mark::None } else { Mark::Dead });
         lives
+    }
+
+    /// Whether a rule newer than the request has taken what it validates. The caller has caught up.
+    pub(crate) fn base_is_taken(&self) -> bool {
+        self.state.lock().base_taken_from != u64::MAX
     }
 
     /// Joins a request with these header fields if it may read along, as far as is known: the id of its reader. The caller has caught up.
@@ -157,6 +174,7 @@ impl Fill {
     /// The stored response was validated; called after `know`. `shared`: whether it may be given to those who joined.
     pub(crate) fn validated(&self, hit: Hit, shared: bool) {
         let mut state = self.state.lock();
+        state.refused_from = state.refused_from.min(state.base_taken_from);
         state.phase = Phase::Validated { hit, shared };
         wake(state);
     }

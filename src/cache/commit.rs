@@ -85,7 +85,8 @@ impl Engine {
     ) -> FillTicket {
         // What a delete took must not lend its validators to a fetch that is newer than the delete.
         let base = base.filter(|hit| self.judge_in_table(&table, hit.entry()) != Mark::Dead);
-        let fill = Arc::new(Fill::new(key.clone(), request.clone(), stamp, joinable));
+        let validates = base.as_ref().map(|hit| hit.entry().clone());
+        let fill = Arc::new(Fill::new(key.clone(), request.clone(), stamp, joinable, validates));
         table.fills.insert_unique(fill.table_hash(), Arc::clone(&fill), |fill| fill.table_hash());
         self.edge.recharge(&mut table);
         self.edge.budget.force(FILL_OVERHEAD as i64);
@@ -216,6 +217,9 @@ impl Engine {
             self.remove_fill(&mut table, fill);
         }
         if !fill.catch_up(&snapshot) {
+            return Admit::Skipped(Reason::PurgeFenced);
+        }
+        if base.is_some() && fill.base_is_taken() {
             return Admit::Skipped(Reason::PurgeFenced);
         }
         if base.is_some_and(|base| base.control().load().1 == Mark::Dead) {

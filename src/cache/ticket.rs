@@ -138,8 +138,7 @@ impl FillTicket {
         let storable = freshness.zip(known);
         let (hit, admit) = match &storable {
             Some((freshness, (vary, tags))) => {
-                // What took the stored response takes the validated one, whatever tags the 304 brings.
-                engine.learn(fill, vary, &Tags::encode(tags.as_ref().iter().chain(base.entry().tags().iter())));
+                engine.learn(fill, vary, tags);
                 let of = Candidate { head: &head, vary, tags, freshness, received: engine.now() };
                 engine.commit_validated(fill, &base, &of)
             }

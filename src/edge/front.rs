@@ -191,6 +191,8 @@ impl Local {
             self.clear(|_| true);
         }
         if self.gone.fetch_or(who, Ordering::AcqRel) == (THREAD | CACHE) & !who {
+            // Again, now that nobody else has it: a sweep may have held the table just now, and the next cache must not find what this one stored.
+            self.clear(|_| true);
             self.cache.store(0, Ordering::Relaxed);
             POOL.lock().push(self);
         }
@@ -255,5 +257,37 @@ impl Local {
 impl Front {
     fn new() -> Self {
         Self { slots: (0..SLOTS).map(|_| None).collect(), tick: 0, probes: 0, hits: 0, rest: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::StatusCode;
+
+    use super::*;
+    use crate::freshness::Freshness;
+    use crate::{Config, Fetch, Head, Lookup};
+
+    /// A sweep that looks for dead entries while a thread ends must not leave live ones to the cache that uses its part next.
+    #[test]
+    fn a_part_that_goes_to_the_pool_is_empty() {
+        let cache = Config::new().edge_size(64 << 20).background_sweep(false).build().unwrap();
+        let key = Key::parse(b"http://pooled/").unwrap();
+        let none = HeaderMap::new();
+        let Fetch::Lead(ticket) = cache.fetch(&key, &none, None) else { panic!("leads") };
+        let fresh = Freshness::fresh_for(Duration::from_secs(60));
+        ticket.store(Head::new(StatusCode::OK, HeaderMap::new()), "x".into(), fresh, &[]);
+        let Lookup::Hit(hit) = cache.lookup(&key, &none) else { panic!("hits") };
+        let fronts = Fronts::new(64 << 20);
+        let local = Local::take(fronts.id);
+        (0..FILL_ONE_IN).for_each(|_| local.offer(&fronts, key.hash(), hit.entry()));
+        assert!(local.probe(&key, &none).is_some());
+        let sweeping = local.table.try_lock().unwrap();
+        local.let_go(THREAD);
+        drop(sweeping);
+        local.let_go(CACHE);
+        assert!(local.probe(&key, &none).is_none(), "another cache finds what was stored in this one");
     }
 }
