@@ -7,10 +7,9 @@
 //! Invariants:
 //!
 //! 1. The stamp is that of a snapshot loaded under the shard lock when the fill entered the table (I1).
-//! 2. Rules up to the stamp that only a response can answer (tags, variants) are owed an answer: `owed` keeps the snapshots that hold them, each
-//!    with the number from which it was not asked, until the response is known.
-//! 3. A reader has joined at a number, which is the end of one of those ranges; if a rule up to it takes the response, the reader fetches for
-//!    itself.
+//! 2. Rules up to the stamp that only a response can answer (tags, variants) are owed an answer: `owed` keeps them, and no others, until the
+//!    response is known.
+//! 3. A reader has joined at a number; if a rule up to it takes the response, the reader fetches for itself.
 //!
 //! Lock order: shard, then the fill's state. Wakers run with neither held by the one who wakes: they may drop a reader.
 
@@ -25,14 +24,15 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::cache::{Head, Hit, Reason};
 use crate::entry::{Control, EntryRef, Mark};
 use crate::key::Key;
+use crate::purge::table::Late;
 use crate::purge::{Snapshot, Subject, Tags, TagsRef};
 use crate::vary::Vary;
 
 /// How far the slowest reader of a fill that is not stored may stay behind the writer, in bytes.
 pub(crate) const WINDOW: u64 = 1 << 20;
 
-/// Ranges of rules a fill may owe an answer to until its response is known, one a sweep; beyond that it is given up.
-const MAX_OWED: usize = 1 << 14;
+/// Rules a fill may owe an answer to until its response is known; beyond that it is given up.
+const MAX_OWED: usize = 1 << 16;
 
 /// One fetch in flight.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(crate) struct Fill {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    owed: Vec<(Arc<Snapshot>, u64)>,
+    owed: Vec<Late>,
     /// Tags and selectors of the response, once known.
     known: Option<(Vary, Tags)>,
     /// Readers that joined at or after this number must not have the response.
@@ -112,7 +112,7 @@ impl Fill {
     }
 
     /// Judges the fill by every rule of `snapshot` that it was not judged by; whether it lives.
-    pub(crate) fn catch_up(&self, snapshot: &Arc<Snapshot>) -> bool {
+    pub(crate) fn catch_up(&self, snapshot: &Snapshot) -> bool {
         let mut state = self.state.lock();
         let (stamp, mark) = self.control.load();
         if mark == Mark::Dead || stamp >= snapshot.seq {
@@ -128,10 +128,9 @@ impl Fill {
                 }
                 None => {
                     let subject = Subject { key: self.key.as_ref(), vary: None, tags: TagsRef::default() };
-                    if snapshot.has_late(stamp) {
-                        state.owed.push((Arc::clone(snapshot), stamp));
-                    }
-                    !snapshot.judge(&subject, stamp).takes_fill() && state.owed.len() <= MAX_OWED
+                    state.owed.extend(snapshot.late(stamp));
+                    let owed: usize = state.owed.iter().map(Late::len).sum();
+                    !snapshot.judge(&subject, stamp).takes_fill() && owed <= MAX_OWED
                 }
             };
         }
@@ -164,8 +163,8 @@ impl Fill {
 
     /// The response is known: answers the rules that are owed one, and tells readers. `shared`: whether it may be given to those who joined.
     pub(crate) fn respond(&self, head: Arc<Head>, vary: Option<Vary>, tags: Tags, shared: bool, stores: bool) {
+        self.know(vary.unwrap_or_default(), tags);
         let mut state = self.state.lock();
-        state.know(self, vary.unwrap_or_default(), tags);
         state.keeps_all = stores;
         state.phase = Phase::Streaming { head, shared, done: false };
         wake(state);
@@ -181,7 +180,27 @@ impl Fill {
 
     /// Records what the response is, and answers the rules that are owed an answer by it. Idempotent.
     pub(crate) fn know(&self, vary: Vary, tags: Tags) {
-        self.state.lock().know(self, vary, tags);
+        let subject = Subject { key: self.key.as_ref(), vary: Some(vary.as_ref()), tags: tags.as_ref() };
+        loop {
+            let mut state = self.state.lock();
+            if state.known.is_some() {
+                return;
+            }
+            let owed = std::mem::take(&mut state.owed);
+            if owed.is_empty() {
+                state.known = Some((vary, tags));
+                return;
+            }
+            drop(state);
+            // They may be many: asked with nothing locked, until no more came meanwhile.
+            let taken =
+                owed.iter().flat_map(Late::iter).filter(|rule| rule.matches(&subject)).map(|rule| rule.seq).min();
+            if let Some(seq) = taken {
+                let mut state = self.state.lock();
+                state.refused_from = state.refused_from.min(seq);
+                self.control.raise(0, Mark::Dead);
+            }
+        }
     }
 
     /// No response will come, or no more of it.
@@ -229,7 +248,9 @@ impl Fill {
         if state.keeps_all || slowest.is_none_or(|slowest| state.written - slowest < WINDOW) {
             return Poll::Ready(());
         }
-        state.writer = Some(cx.waker().clone());
+        let replaced = state.writer.replace(cx.waker().clone());
+        drop(state);
+        drop(replaced);
         Poll::Pending
     }
 
@@ -279,12 +300,11 @@ impl Fill {
         request: &HeaderMap,
         cx: &Context<'_>,
     ) -> Poll<Answered> {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         let refused = !own && joined >= state.refused_from;
         Poll::Ready(match &state.phase {
             Phase::Waiting => {
-                state.wait(id, cx);
-                return Poll::Pending;
+                return wait(state, id, cx);
             }
             Phase::Over(reason) => Answered::Refetch(*reason),
             _ if refused => Answered::Refetch(Reason::PurgeFenced),
@@ -316,13 +336,18 @@ impl Fill {
         }
         match state.phase {
             Phase::Streaming { done: true, .. } | Phase::Validated { .. } => Poll::Ready(None),
-            Phase::Streaming { .. } | Phase::Waiting => {
-                state.wait(id, cx);
-                Poll::Pending
-            }
+            Phase::Streaming { .. } | Phase::Waiting => wait(state, id, cx),
             Phase::Over(_) => Poll::Ready(Some(Err(()))),
         }
     }
+}
+
+/// Leaves the waker of reader `id` and unlocks; what it replaces is dropped then, since it may drop a reader too.
+fn wait<T>(mut state: MutexGuard<'_, State>, id: usize, cx: &Context<'_>) -> Poll<T> {
+    let replaced = state.readers[id].as_mut().and_then(|reader| reader.waker.replace(cx.waker().clone()));
+    drop(state);
+    drop(replaced);
+    Poll::Pending
 }
 
 /// Unlocks, then wakes all readers and the writer.
@@ -346,34 +371,9 @@ impl State {
         self.known.as_ref().is_none_or(|(vary, _)| vary.as_ref().selects(request))
     }
 
-    fn know(&mut self, fill: &Fill, vary: Vary, tags: Tags) {
-        if self.known.is_some() {
-            return;
-        }
-        let subject = Subject { key: fill.key.as_ref(), vary: Some(vary.as_ref()), tags: tags.as_ref() };
-        for (snapshot, after) in std::mem::take(&mut self.owed) {
-            if snapshot.judge(&subject, after).takes_fill() {
-                self.refused_from = self.refused_from.min(after + 1);
-            }
-        }
-        if self.refused_from != u64::MAX {
-            fill.control.raise(0, Mark::Dead);
-        }
-        self.known = Some((vary, tags));
-    }
-
     fn add_reader(&mut self) -> usize {
         self.readers.push(Some(Reader::default()));
         self.readers.len() - 1
-    }
-
-    fn wait(&mut self, id: usize, cx: &Context<'_>) {
-        if let Some(reader) = &mut self.readers[id] {
-            match &mut reader.waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                None => reader.waker = Some(cx.waker().clone()),
-            }
-        }
     }
 
     /// Takes out what nobody will read again, unless all is kept; for the caller to drop without the lock.

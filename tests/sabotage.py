@@ -65,7 +65,7 @@ SABOTAGES = [
     ("an edge-only rule hides the L2 half of an older one", "src/purge/table.rs",
      "            for (tier, named) in", "            newest[verb(rule.action)] = [0; 2];\n            for (tier, named) in"),
     ("tags of a fill in flight are forgotten when it is swept", "src/fill.rs",
-     "if snapshot.has_late(stamp) {", "if false && snapshot.has_late(stamp) {"),
+     "state.owed.extend(snapshot.late(stamp));", "drop(snapshot.late(stamp));"),
     ("a soft purge counts from when it is noticed", "src/cache/lookup.rs",
      "record.as_ref().map_or(now, |record| self.tick_of(record.created_ms))", "now"),
 ]

@@ -30,6 +30,9 @@ const UNCACHEABLE_FOR: i64 = 120 * TICKS;
 /// Cost of a fill in flight besides its bytes: ticket, request fields, readers.
 const FILL_OVERHEAD: u64 = 1024;
 
+/// Fills in flight that a request asks whether it may join: each is of another variant, or was overtaken.
+const FILLS_ASKED: usize = 32;
+
 /// A response about to be stored.
 #[derive(Debug)]
 pub(crate) struct Candidate<'a> {
@@ -53,7 +56,7 @@ impl Engine {
             // Stored since the caller looked.
             return Fetch::Found(hit);
         }
-        let fills = table.fills.iter_hash(key.hash()).filter(|fill| fill.key == *key);
+        let fills = table.fills.iter_hash(key.hash()).take(FILLS_ASKED).filter(|fill| fill.key == *key);
         for fill in fills {
             if fill.catch_up(&snapshot)
                 && let Some(id) = fill.join(request)

@@ -90,14 +90,19 @@ impl History {
 
     /// Appends `record`, which is newer than all before it. Drops the oldest beyond the bound; the newest always stays.
     pub(crate) fn push(&self, record: Arc<Record>) {
+        let mut forgotten = Vec::new();
         let mut kept = self.records.lock();
         kept.rules += record.last + 1 - record.first;
         kept.records.push_back(record);
         while kept.rules > self.keep && kept.records.len() > 1 {
             if let Some(oldest) = kept.records.pop_front() {
                 kept.rules -= oldest.last + 1 - oldest.first;
+                forgotten.push(oldest);
             }
         }
+        drop(kept);
+        // Freed without the lock, which lookups may wait for.
+        drop(forgotten);
     }
 
     /// The purge that published rule `seq`. O(log of the history).

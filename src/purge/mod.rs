@@ -9,7 +9,7 @@ mod program;
 mod regex;
 pub(crate) mod rules;
 mod selector;
-mod table;
+pub(crate) mod table;
 mod tags;
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use super::gates::Gates;
 use super::history::Record;
 use super::selector::{Compiled, Shape, Subject};
-use super::table::{Generation, Taps};
+use super::table::{Generation, Late, Taps};
 use super::{Action, Layers, PurgeError, Verdict};
 use crate::sync::point;
 
@@ -38,6 +38,10 @@ impl Rule {
     /// What the selector was compiled to: several shapes where it names both schemes or several hosts.
     pub(crate) fn parts(&self) -> &[Compiled] {
         &self.parts
+    }
+
+    pub(crate) fn matches(&self, subject: &Subject<'_>) -> bool {
+        self.parts.iter().any(|part| part.matches(subject))
     }
 }
 
@@ -69,9 +73,9 @@ impl Snapshot {
         verdict
     }
 
-    /// Whether a rule in (after, `self.seq`] can only be answered by a response.
-    pub(crate) fn has_late(&self, after: u64) -> bool {
-        self.generations().any(|generation| generation.newest_late(self.seq) > after)
+    /// The rules in (after, `self.seq`] that only a response can answer.
+    pub(crate) fn late(&self, after: u64) -> impl Iterator<Item = Late> {
+        self.generations().filter_map(move |generation| generation.late(after, self.seq))
     }
 }
 

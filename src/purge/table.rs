@@ -72,6 +72,24 @@ impl Cell {
     }
 }
 
+/// Rules that only a response can answer, shared with their generation; who holds them holds none of its others.
+#[derive(Debug)]
+pub(crate) struct Late {
+    rules: Arc<boxcar::Vec<Arc<Rule>>>,
+    range: std::ops::Range<usize>,
+}
+
+impl Late {
+    pub(crate) fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// In order of their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.range.clone().filter_map(|index| self.rules.get(index))
+    }
+}
+
 /// Rules of one generation. Readers share it through the snapshot; the publisher alone adds to it.
 #[derive(Debug)]
 pub(crate) struct Generation {
@@ -79,8 +97,8 @@ pub(crate) struct Generation {
     cells: Arc<boxcar::Vec<Cell>>,
     /// For each form the directory depths at which a rule is filed (depths from 63 on share a bit); nonzero = the form is in use.
     depths: Arc<[AtomicU64; FORMS]>,
-    /// Numbers of the rules that can only be judged once the response is known (tags, variants), rising.
-    late: Arc<boxcar::Vec<u64>>,
+    /// Rules that can only be judged once the response is known (tags, variants), in order of their numbers.
+    late: Arc<boxcar::Vec<Arc<Rule>>>,
 }
 
 const FIRST_SLOTS: usize = 32;
@@ -148,7 +166,7 @@ impl Generation {
             self.place(hash, (hash & !0xffff_ffff) | (index as u64 + 1));
         }
         if late {
-            self.late.push(rule.seq);
+            self.late.push(Arc::clone(rule));
         }
     }
 
@@ -187,10 +205,18 @@ impl Generation {
         }
     }
 
-    /// Number of the newest rule up to `upto` that only a response can answer; 0 if there is none.
-    pub(crate) fn newest_late(&self, upto: u64) -> u64 {
-        let mut newest_first = (0..self.late.count()).rev().filter_map(|index| self.late.get(index));
-        newest_first.find(|seq| **seq <= upto).copied().unwrap_or(0)
+    /// Rules of this generation in (after, upto] that only a response can answer; `None` if there are none. O(log rules), nothing is copied.
+    pub(crate) fn late(&self, after: u64, upto: u64) -> Option<Late> {
+        let place = |seq: u64| {
+            let (mut low, mut high) = (0, self.late.count());
+            while low < high {
+                let mid = low.midpoint(high);
+                if self.late.get(mid).is_some_and(|rule| rule.seq <= seq) { low = mid + 1 } else { high = mid }
+            }
+            low
+        };
+        let range = place(after)..place(upto);
+        (!range.is_empty()).then(|| Late { rules: Arc::clone(&self.late), range })
     }
 
     /// Adds to `verdict` what the rules in (after, upto] say of `subject`. O(depth of the key + residual rules of its directories).

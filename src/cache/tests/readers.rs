@@ -228,3 +228,40 @@ fn a_mark_beside_an_expired_object() {
         "queues behind a private response"
     );
 }
+
+#[test]
+fn a_fill_that_waits_keeps_only_the_rules_it_owes_an_answer() {
+    let rig = rig();
+    let waits = rig.lead(A);
+    rig.purge(Selector::Regex("http://other/x{50}(a|b){50}y$".into()));
+    rig.purge(Selector::Tag("t".into()));
+    rig.cache.sweep();
+    rig.cache.sweep();
+    let record = rig.cache.engine.history.of_rule(1).unwrap();
+    assert_eq!(
+        Arc::strong_count(&record),
+        2,
+        "besides the history's, a rule that no fill can owe an answer to is held"
+    );
+    drop(waits);
+}
+
+#[test]
+fn a_waker_that_is_replaced_may_drop_a_reader() {
+    struct Holds(#[expect(dead_code, reason = "dropped with the waker")] FillReader);
+    impl Wake for Holds {
+        fn wake(self: Arc<Self>) {}
+    }
+    let (done, finished) = mpsc::channel();
+    std::thread::spawn(move || {
+        let rig = rig();
+        let ticket = rig.lead(A);
+        let mut reader = ticket.reader();
+        let first = Waker::from(Arc::new(Holds(ticket.reader())));
+        assert!(reader.poll_answer(&mut Context::from_waker(&first)).is_pending());
+        drop(first);
+        assert!(reader.poll_answer(&mut Context::from_waker(Waker::noop())).is_pending());
+        done.send(()).unwrap();
+    });
+    assert!(finished.recv_timeout(Duration::from_secs(5)).is_ok(), "deadlock");
+}
