@@ -16,7 +16,7 @@ const MAX_POSITIONS: u64 = 10_000;
 /// From here on an engine may name a budget of its own.
 const SURE_POSITIONS: u64 = 1_000;
 /// Steps after which matching gives up.
-const MAX_STEPS: u64 = 400_000;
+const MAX_STEPS: u64 = 40_000;
 
 #[derive(Debug, Clone)]
 enum Node {

@@ -344,7 +344,7 @@ fn a_body_is_passed_on_as_it_comes() {
 #[test]
 fn a_body_cut_off_by_the_origin_is_not_stored() {
     use std::io::{Read, Write};
-    let (gate, held) = common::gate();
+    let (gate, held) = gate();
     let origin = Origin::start(move |seen, reply| {
         if seen.number == 0 {
             reply.begin(200, &[("Cache-Control", "max-age=60"), ("Connection", "close")], Some(10));
