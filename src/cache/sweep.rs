@@ -35,6 +35,8 @@ impl Engine {
         let _one = self.sweeping.lock();
         let pending = self.rules.seal();
         if !pending.rules.is_empty() {
+            let now = self.clock.now_ms();
+            pending.rules.iter().for_each(|rule| rule.record.set_started(now));
             point("sweep:sealed");
             self.pass_locks();
             point("sweep:passed");

@@ -19,6 +19,8 @@ pub(crate) struct Record {
     pub(crate) layers: Layers,
     pub(crate) by: String,
     pub(crate) created_ms: u64,
+    /// Zero until a sweep takes it up.
+    started_ms: AtomicU64,
     /// Zero until swept.
     swept_ms: AtomicU64,
     objects: AtomicU64,
@@ -36,6 +38,7 @@ impl Record {
             layers: purge.layers,
             by: purge.by.clone(),
             created_ms,
+            started_ms: AtomicU64::new(0),
             swept_ms: AtomicU64::new(0),
             objects: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -48,12 +51,20 @@ impl Record {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// A sweep has taken it up. The first of its rules counts.
+    pub(crate) fn set_started(&self, at_ms: u64) {
+        if self.started_ms.load(Ordering::Relaxed) == 0 {
+            self.started_ms.store(at_ms.max(1), Ordering::Release);
+        }
+    }
+
     pub(crate) fn set_swept(&self, at_ms: u64) {
         self.swept_ms.store(at_ms.max(1), Ordering::Release);
     }
 
     pub(crate) fn view(&self) -> PurgeRecord {
         let swept = self.swept_ms.load(Ordering::Acquire);
+        let started = self.started_ms.load(Ordering::Acquire);
         PurgeRecord {
             id: PurgeId { epoch: self.epoch, seq: self.last },
             state: if swept == 0 { PurgeState::Effective } else { PurgeState::Swept },
@@ -63,6 +74,7 @@ impl Record {
             layers: self.layers,
             by: self.by.clone(),
             created_ms: self.created_ms,
+            started_ms: (started != 0).then_some(started),
             swept_ms: (swept != 0).then_some(swept),
             edge: Count { objects: self.objects.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) },
         }

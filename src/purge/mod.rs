@@ -142,6 +142,8 @@ pub struct PurgeRecord {
     pub by: String,
     /// When it was published, milliseconds since the Unix epoch.
     pub created_ms: u64,
+    /// When a sweep took it up.
+    pub started_ms: Option<u64>,
     /// When it was swept.
     pub swept_ms: Option<u64>,
     /// What it ended in the memory tier so far.

@@ -17,6 +17,21 @@ pub(super) enum Stars {
     Native,
     /// Any run crosses everything.
     Crossing,
+    /// Only the last run is a wildcard, read as `Native` reads it; those before it are literal.
+    Last,
+}
+
+impl Stars {
+    /// Where in `text` wildcards begin: an asterisk before that is literal.
+    fn begin(self, text: &[u8]) -> usize {
+        match (self, memchr::memrchr(b'*', text)) {
+            (Self::Last, Some(last)) => {
+                let run = text.get(..=last).map_or(0, |text| text.iter().rev().take_while(|&&b| b == b'*').count());
+                last.saturating_add(1).saturating_sub(run)
+            }
+            _ => 0,
+        }
+    }
 }
 
 /// A canonical literal, then wildcards (whether they cross slashes), each with the canonical literal behind it.
@@ -37,9 +52,15 @@ impl Pieces {
 /// A wildcard's length, the literal behind it and that literal's position.
 type Token<'a> = (usize, &'a [u8], usize);
 
+/// The first wildcard of a text at byte `at` of a selector whose wildcards begin at byte `begin`.
+fn star(text: &[u8], at: usize, begin: usize) -> Option<usize> {
+    let skip = begin.saturating_sub(at);
+    memchr::memchr(b'*', text.get(skip..)?).map(|star| star.saturating_add(skip))
+}
+
 /// Cuts a text at its wildcards: the literal before the first, then each wildcard with the literal behind it.
-fn tokens(text: &[u8], at: usize) -> (&[u8], Vec<Token<'_>>) {
-    let end = memchr::memchr(b'*', text).unwrap_or(text.len());
+fn tokens(text: &[u8], at: usize, begin: usize) -> (&[u8], Vec<Token<'_>>) {
+    let end = star(text, at, begin).unwrap_or(text.len());
     let (first, mut rest) = text.split_at_checked(end).unwrap_or((text, &[]));
     let mut tokens = Vec::new();
     while !rest.is_empty() {
@@ -64,8 +85,8 @@ fn whole_escapes(literal: &[u8], at: usize) -> Result<(), SelectorError> {
 }
 
 /// The pieces of path and query.
-fn target(text: &[u8], at: usize, stars: Stars) -> Result<Pieces, SelectorError> {
-    let (first, tokens) = tokens(text, at);
+fn target(text: &[u8], at: usize, stars: Stars, begin: usize) -> Result<Pieces, SelectorError> {
+    let (first, tokens) = tokens(text, at, begin);
     let mut pieces = Pieces::default();
     let open = !tokens.is_empty();
     if open {
@@ -140,11 +161,11 @@ fn no_dot_segments(
 }
 
 /// The pieces of a variation.
-fn variation(text: &[u8], at: usize) -> Result<Part, SelectorError> {
+fn variation(text: &[u8], at: usize, begin: usize) -> Result<Part, SelectorError> {
     if matches!(text.first(), None | Some(b'@')) {
         return Err(SelectorError::malformed("a variation is not empty and does not begin with '@'").at(at));
     }
-    let (first, tokens) = tokens(text, at);
+    let (first, tokens) = tokens(text, at, begin);
     let mut literal = Vec::with_capacity(first.len());
     if !tokens.is_empty() {
         whole_escapes(first, at)?;
@@ -171,6 +192,7 @@ pub(super) fn compile(text: &[u8], stars: Stars, sites: &Sites) -> Result<Vec<Sh
     let behind = separator.map(|at| at.saturating_add(2)).and_then(|at| Some((text.get(at..)?, at)));
     let cut = canonical::cut(url)?;
     let schemes = schemes(cut.scheme)?;
+    let begin = stars.begin(text);
     if let Some(star) = memchr::memchr(b'*', cut.authority) {
         let at = cut.authority_at.saturating_add(star);
         return Err(SelectorError::malformed("a wildcard in the host or port").at(at));
@@ -183,14 +205,14 @@ pub(super) fn compile(text: &[u8], stars: Stars, sites: &Sites) -> Result<Vec<Sh
         let at = cut.target_at.saturating_add(path_and_query.len()).saturating_add(star);
         return Err(SelectorError::malformed("a wildcard in the fragment, which is no part of a key").at(at));
     }
-    let wild = memchr::memchr(b'*', path_and_query).is_some();
-    let wild_behind = behind.is_some_and(|(variation, _)| memchr::memchr(b'*', variation).is_some());
-    let pieces = if wild { Some(target(path_and_query, cut.target_at, stars)?) } else { None };
+    let wild = star(path_and_query, cut.target_at, begin).is_some();
+    let wild_behind = behind.is_some_and(|(variation, at)| star(variation, at, begin).is_some());
+    let pieces = if wild { Some(target(path_and_query, cut.target_at, stars, begin)?) } else { None };
 
     let mut shapes = Vec::with_capacity(schemes.len());
     for &scheme in schemes {
         let variation = match behind {
-            Some((text, at)) if wild || wild_behind => Some(variation(text, at)?),
+            Some((text, at)) if wild || wild_behind => Some(variation(text, at, begin)?),
             _ => None,
         };
         let Some(pieces) = &pieces else {
@@ -216,7 +238,13 @@ pub(super) fn compile(text: &[u8], stars: Stars, sites: &Sites) -> Result<Vec<Sh
             let reason = "the site's key policy changes queries, which cannot be applied to a pattern with a wildcard in or before its query";
             return Err(SelectorError::malformed(reason).at(cut.target_at.saturating_add(mark)));
         }
-        let by_path = stars == Stars::Native && mark.is_none() && behind.is_none();
+        // What ends in a wildcard takes any query either way.
+        let open = pieces.rest.last().is_some_and(|(_, literal)| literal.is_empty());
+        let by_path = match stars {
+            Stars::Native => mark.is_none() && behind.is_none(),
+            Stars::Crossing => false,
+            Stars::Last => open && mark.is_none() && behind.is_none(),
+        };
         shapes.push(shape(base, pieces, by_path, variation)?);
     }
     Ok(shapes)

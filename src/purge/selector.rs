@@ -54,6 +54,8 @@ pub enum Selector {
     Pattern(String),
     /// As [`Selector::Pattern`], but every `*` crosses everything and the whole URL part is matched.
     Glob(String),
+    /// As [`Selector::Pattern`], but only the last run of `*` is a wildcard (those before it are literal), and the whole URL part is matched.
+    LastWildcard(String),
     /// `(http|https|any)://host[:port]/` followed by a regular expression, anchored there and open at the end.
     ///
     /// Matched against the URL part, or against the whole key if the text holds `@@`.
@@ -111,6 +113,18 @@ impl Shape {
             Self::Directory { dir, recursive } | Self::Extension { dir, recursive, .. } => Some((dir, *recursive)),
             Self::Residual { dir, program } => Some((dir, !program.stays_in_directory())),
             _ => None,
+        }
+    }
+
+    /// The one host it is limited to.
+    fn host(&self) -> Option<&[u8]> {
+        match self {
+            Self::Url(text) | Self::Key(text) | Self::Variant { key: text, .. } => Some(host_of(text)),
+            Self::Directory { dir, .. } | Self::Extension { dir, .. } | Self::Residual { dir, .. } => {
+                Some(host_of(dir))
+            }
+            Self::Host { name, below: false, .. } => Some(name),
+            Self::Host { .. } | Self::Tag(_) | Self::All => None,
         }
     }
 
@@ -199,6 +213,7 @@ impl Selector {
             }
             Self::Pattern(text) => shapes = pattern::compile(bounded(text)?, pattern::Stars::Native, sites)?,
             Self::Glob(text) => shapes = pattern::compile(bounded(text)?, pattern::Stars::Crossing, sites)?,
+            Self::LastWildcard(text) => shapes = pattern::compile(bounded(text)?, pattern::Stars::Last, sites)?,
             Self::Regex(text) => shapes = regex::compile(bounded(text)?, sites)?,
             Self::Host(text) => shapes = host(bounded(text)?, sites)?,
             Self::Tag(tag) if tag.is_empty() => return Err(SelectorError::malformed("a tag is not empty").at(0)),
@@ -302,6 +317,12 @@ impl Matcher {
     /// If the selector is malformed or passes a limit.
     pub fn new(selector: &Selector, sites: &Sites) -> Result<Self, SelectorError> {
         Ok(Self { compiled: selector.compile(sites)? })
+    }
+
+    /// Canonical names of the hosts whose objects it may take, aliases applied: what an authorisation has to look at. `None` if it is not
+    /// limited to hosts by name, as a tag, everything, and the hosts below a name are not.
+    pub fn hosts(&self) -> Option<Vec<&str>> {
+        self.compiled.iter().map(|compiled| std::str::from_utf8(compiled.shape.host()?).ok()).collect()
     }
 
     /// Whether objects under `key` are taken; of tags, none: a tag selector takes nothing here.

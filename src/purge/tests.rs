@@ -512,3 +512,33 @@ fn positions_tell_what_a_regex_costs() {
         assert_eq!(program.regex_positions(), positions, "{text}");
     }
 }
+
+#[test]
+fn only_the_last_run_is_a_wildcard() {
+    let last = |text: &str| Selector::LastWildcard(text.into());
+    table(&[
+        (
+            last("http://h/d/*"),
+            &["http://h/d/a", "http://h/d/", "http://h/d/a?x=/y", "http://h/d/a@@v"],
+            &["http://h/d/e/a", "http://h/d"],
+        ),
+        (last("http://h/d/**"), &["http://h/d/e/a", "http://h/d/"], &["http://h/d", "http://h/dd/a"]),
+        (
+            last("http://h/d/*.jpg"),
+            &["http://h/d/a.jpg", "http://h/d/a?x=/b.jpg"],
+            &["http://h/d/a.jpg?v=1", "http://h/d/e/a.jpg"],
+        ),
+        (last("http://h/a*b/c*"), &["http://h/a*b/c", "http://h/a*b/cd?e"], &["http://h/axb/c", "http://h/a*b/c/d"]),
+        (
+            last("http://h/my**jpg"),
+            &["http://h/mydir/p.jpg", "http://h/my/q?x=jpg"],
+            &["http://h/mydir/p.jpg?x", "http://h/m.jpg"],
+        ),
+        (last("http://h/a**b/c*"), &["http://h/a**b/cd"], &["http://h/axb/cd", "http://h/a**b/c/d"]),
+        (last("http://h/a*b***"), &["http://h/a*b/c/d"], &["http://h/axb"]),
+        (last("http://h/a**@@v=1"), &["http://h/ab/c@@v=1"], &["http://h/ab/c", "http://h/ab/c@@v=12"]),
+        (last("http://h/a*b"), &["http://h/axb", "http://h/a*b"], &["http://h/a/b"]),
+        (last("http://h/a"), &["http://h/a", "http://h/a@@v"], &["http://h/ab"]),
+    ]);
+    assert_eq!(matcher(&last("http://H:80/a*b")).hosts(), Some(vec!["h"]));
+}

@@ -87,7 +87,7 @@ impl<'de> Visitor<'de> for WireVisitor {
     type Value = Wire;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object with one of url, key, variant, pattern, glob, regex, host, tag, all")
+        f.write_str("an object with one of url, key, variant, pattern, glob, last_wildcard, regex, host, tag, all")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Wire, A::Error> {
@@ -99,6 +99,7 @@ impl<'de> Visitor<'de> for WireVisitor {
             "key" => Selector::Key(map.next_value()?),
             "pattern" => Selector::Pattern(map.next_value()?),
             "glob" => Selector::Glob(map.next_value()?),
+            "last_wildcard" => Selector::LastWildcard(map.next_value()?),
             "regex" => Selector::Regex(map.next_value()?),
             "host" => Selector::Host(map.next_value()?),
             "tag" => Selector::Tag(map.next_value()?),
@@ -158,6 +159,7 @@ pub(crate) fn selector(selector: &Selector) -> Value {
         Selector::Key(text) => json!({ "key": text }),
         Selector::Pattern(text) => json!({ "pattern": text }),
         Selector::Glob(text) => json!({ "glob": text }),
+        Selector::LastWildcard(text) => json!({ "last_wildcard": text }),
         Selector::Regex(text) => json!({ "regex": text }),
         Selector::Host(text) => json!({ "host": text }),
         Selector::Tag(text) => json!({ "tag": text }),
