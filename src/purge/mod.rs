@@ -3,6 +3,7 @@
 mod error;
 pub(crate) mod gates;
 pub(crate) mod history;
+mod match_set;
 mod nfa;
 mod pattern;
 mod program;
@@ -19,6 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use error::SelectorError;
+pub use match_set::MatchSet;
 pub(crate) use rules::{Rule, Snapshot};
 pub(crate) use selector::{Compiled, Shape, Subject};
 pub use selector::{MAX_FIELDS, MAX_SELECTOR, Matcher, Selector};
