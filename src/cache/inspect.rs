@@ -8,8 +8,7 @@ use super::Engine;
 use super::lookup::{Lookup, decide};
 use crate::edge::index::{Place, Scope};
 use crate::entry::{EntryRef, Handle, Mark};
-use crate::key::{prefix_hash, url_of};
-use crate::purge::{Compiled, Count, Purge, PurgeError, Selector, Shape, Subject};
+use crate::purge::{Compiled, Cost, Count, Purge, PurgeError, Selector, Shape, Subject, cost};
 
 /// Keys in a sample.
 const SAMPLE: usize = 20;
@@ -26,6 +25,8 @@ pub struct Explained {
     pub sample: Vec<String>,
     /// The time budget ran out: there may be more.
     pub partial: bool,
+    /// What each selector would cost as a live rule, in order.
+    pub costs: Vec<Cost>,
 }
 
 /// A stored object, for listings.
@@ -56,8 +57,10 @@ pub struct ObjectInfo {
 
 impl Engine {
     pub(crate) fn explain(&self, purge: &Purge, budget: Duration) -> Result<Explained, PurgeError> {
-        let parts: Vec<Compiled> = self.prepare(purge)?.into_iter().flat_map(|rule| rule.parts).collect();
-        let mut explained = Explained::default();
+        let rules = self.prepare(purge)?;
+        let costs = rules.iter().map(|rule| cost(&rule.parts)).collect();
+        let mut explained = Explained { costs, ..Explained::default() };
+        let parts: Vec<Compiled> = rules.into_iter().flat_map(|rule| rule.parts).collect();
         let deadline = Instant::now().checked_add(budget);
         explained.partial = !self.visit(&parts, deadline, |entry| {
             explained.edge.objects += 1;
@@ -85,28 +88,13 @@ impl Engine {
     fn visit(&self, parts: &[Compiled], deadline: Option<Instant>, mut seen: impl FnMut(&EntryRef) -> bool) -> bool {
         let mut known: HashSet<Place> = HashSet::new();
         for part in parts {
-            let mut found: Vec<EntryRef> = Vec::new();
-            match part.shape() {
-                Shape::Url(url) => {
-                    let hash = prefix_hash(url);
-                    found.extend(self.edge.shard(hash).table.read().of_url(hash, url).cloned());
-                    if !self.report(part, &found, &mut known, &mut seen) {
-                        return false;
-                    }
-                    continue;
+            if let Some(found) = self.edge.direct(part.shape()) {
+                if !self.report(part, &found, &mut known, &mut seen) {
+                    return false;
                 }
-                Shape::Key(key) | Shape::Variant { key, .. } => {
-                    let url_hash = prefix_hash(url_of(key));
-                    let table = self.edge.shard(url_hash).table.read();
-                    found.extend(table.of_key(prefix_hash(key), key).cloned());
-                    drop(table);
-                    if !self.report(part, &found, &mut known, &mut seen) {
-                        return false;
-                    }
-                    continue;
-                }
-                _ => {}
+                continue;
             }
+            let mut found: Vec<EntryRef> = Vec::new();
             let scope = match part.shape() {
                 Shape::Tag(tag) => Scope::Tag(tag),
                 shape => shape.walks().map_or(Scope::Hosts, |(dir, recursive)| Scope::Directory { dir, recursive }),

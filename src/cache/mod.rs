@@ -251,6 +251,11 @@ impl Cache {
         self.engine.stats()
     }
 
+    /// What live rules use of their budgets: per host, URL or domain, the most used first, at most `most` of them.
+    pub fn rule_usage(&self, most: usize) -> Vec<crate::purge::Usage> {
+        self.engine.rules.usage(most)
+    }
+
     /// The sites whose aliases and key policies apply to purges.
     pub fn sites(&self) -> &Sites {
         &self.engine.sites

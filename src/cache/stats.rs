@@ -67,6 +67,8 @@ pub struct Stats {
     pub live_rules: u64,
     /// Their cap.
     pub max_rules: u64,
+    /// Bytes of the rule table, without the rules' own texts and automata.
+    pub rule_table_bytes: u64,
     /// Age of the oldest rule that no sweep has taken up, in milliseconds; 0 if there is none.
     pub oldest_unswept_ms: u64,
 }
@@ -97,6 +99,7 @@ impl Engine {
             low_water: snapshot.lwm,
             live_rules: self.rules.live(),
             max_rules: self.rules.max_rules() as u64,
+            rule_table_bytes: self.rules.table_bytes() as u64,
             oldest_unswept_ms: oldest.map_or(0, |created| self.clock.now_ms().saturating_sub(created)),
         }
     }

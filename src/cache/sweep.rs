@@ -4,7 +4,7 @@
 //! since commits that judged by an older snapshot have finished by then; end the matching objects that are older than the rule; raise each
 //! shard's `swept_upto`; retire. Locks are held for one chunk of candidates at a time (G8).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -14,14 +14,17 @@ use parking_lot::{Condvar, Mutex};
 
 use super::Engine;
 use crate::edge::index::{Place, Scope};
-use crate::edge::shard::{Shard, Table};
+use crate::edge::shard::Shard;
 use crate::entry::{EntryRef, Mark};
-use crate::key::{prefix_hash, url_of};
-use crate::purge::{Compiled, Rule, Shape, Subject};
+use crate::purge::rules::Pending;
+use crate::purge::{Compiled, Rule, Shape, Snapshot, Subject};
 use crate::sync::point;
 
 /// How often threads' fronts are cleared of dead entries when nothing else happens.
 const ROUND: Duration = Duration::from_millis(200);
+
+/// Rules that an object is asked of in turn before it is cheaper to ask the table for all of them: a compare against a hash of the key.
+const FEW: usize = 4;
 
 /// Entries that are judged at a time.
 const CHUNK: usize = 256;
@@ -40,7 +43,7 @@ impl Engine {
             point("sweep:sealed");
             self.pass_locks();
             point("sweep:passed");
-            self.end_all(&pending.rules);
+            self.end_all(&pending);
             for shard in self.edge.shards() {
                 shard.swept_upto.fetch_max(pending.upto, Ordering::AcqRel);
             }
@@ -69,54 +72,61 @@ impl Engine {
         }
     }
 
-    fn end_all(&self, rules: &[Arc<Rule>]) {
-        let mut by_directory: HashMap<(&[u8], bool), Vec<Part<'_>>> = HashMap::new();
+    fn end_all(&self, pending: &Pending) {
+        let snapshot = self.rules.load();
+        let table = Judge::Table { snapshot: &snapshot, pending };
+        let mut by_directory: BTreeMap<&[u8], [Vec<Part<'_>>; 2]> = BTreeMap::new();
         let mut by_host: Vec<Part<'_>> = Vec::new();
-        for rule in rules {
+        for rule in &pending.rules {
             for part in rule.parts() {
-                match part.shape() {
-                    Shape::Url(url) => self.end_direct(rule, part, prefix_hash(url), |table, hash| {
-                        table.of_url(hash, url).cloned().collect()
-                    }),
-                    Shape::Key(key) | Shape::Variant { key, .. } => {
-                        let url_hash = prefix_hash(url_of(key));
-                        self.end_direct(rule, part, url_hash, |table, _| {
-                            table.of_key(prefix_hash(key), key).cloned().collect()
-                        });
+                if let Some(found) = self.edge.direct(part.shape()) {
+                    let Some(first) = found.first() else { continue };
+                    let shard = self.edge.shard(first.key().url_hash());
+                    for chunk in found.chunks(CHUNK) {
+                        self.end_in(shard, chunk, Judge::Each(&[(rule, part)]));
                     }
-                    Shape::Tag(tag) => self.end_walked(Scope::Tag(tag), &[(rule, part)]),
-                    Shape::Host { .. } | Shape::All => by_host.push((rule, part)),
-                    Shape::Directory { .. } | Shape::Extension { .. } | Shape::Residual { .. } => {
-                        let (dir, recursive) = part.shape().walks().unwrap_or((b"", true));
-                        by_directory.entry((dir, recursive)).or_default().push((rule, part));
-                    }
+                } else if let Some((dir, recursive)) = part.shape().walks() {
+                    by_directory.entry(dir).or_default()[usize::from(recursive)].push((rule, part));
+                } else if let Shape::Tag(tag) = part.shape() {
+                    self.end_walked(Scope::Tag(tag), &[(rule, part)], Judge::Each(&[(rule, part)]));
+                } else {
+                    by_host.push((rule, part));
                 }
             }
         }
-        for ((dir, recursive), parts) in &by_directory {
-            self.end_walked(Scope::Directory { dir, recursive: *recursive }, parts);
+        // A directory's own come right after it in this order: what a walk by the table has passed has been judged by every rule.
+        let mut judged: Option<&[u8]> = None;
+        for (&dir, [one, all]) in &by_directory {
+            if judged.is_some_and(|above| dir.starts_with(above)) {
+                continue;
+            }
+            for (parts, recursive) in [(all, true), (one, false)] {
+                let by = if parts.len() > FEW { table } else { Judge::Each(parts) };
+                if recursive && parts.len() > FEW {
+                    judged = Some(dir);
+                }
+                if !parts.is_empty() {
+                    self.end_walked(Scope::Directory { dir, recursive }, parts, by);
+                }
+                if judged == Some(dir) {
+                    break;
+                }
+            }
         }
         if !by_host.is_empty() {
-            self.end_walked(Scope::Hosts, &by_host);
+            let by = if by_host.len() > FEW { table } else { Judge::Each(&by_host) };
+            self.end_walked(Scope::Hosts, &by_host, by);
         }
     }
 
-    /// Ends what is found by hash.
-    fn end_direct(&self, rule: &Rule, part: &Compiled, url_hash: u64, find: impl FnOnce(&Table, u64) -> Vec<EntryRef>) {
-        let found = find(&self.edge.shard(url_hash).table.read(), url_hash);
-        for chunk in found.chunks(CHUNK) {
-            self.end_in(self.edge.shard(url_hash), chunk, &[(rule, part)]);
-        }
-    }
-
-    fn end_walked(&self, scope: Scope<'_>, parts: &[Part<'_>]) {
+    fn end_walked(&self, scope: Scope<'_>, parts: &[Part<'_>], by: Judge<'_>) {
         let mut walk = self.edge.index.walk(scope);
         let mut places: Vec<Place> = Vec::new();
         let concerned = |root: &[u8]| parts.iter().any(|(_, part)| part.shape().covers_root(root));
         loop {
             let more = walk.next_chunk(&mut places, concerned);
             point("sweep:chunk");
-            self.end_places(&mut places, parts);
+            self.end_places(&mut places, by);
             if !more {
                 return;
             }
@@ -125,7 +135,7 @@ impl Engine {
 
     /// Ends those of a chunk of candidates that match, shard by shard. What is in a slot now is judged, whatever was there when the index was
     /// asked: matching and older than the rule is all that counts (H26).
-    fn end_places(&self, places: &mut Vec<Place>, parts: &[Part<'_>]) {
+    fn end_places(&self, places: &mut Vec<Place>, by: Judge<'_>) {
         places.sort_unstable_by_key(|&place| self.edge.at(place).0);
         for of_shard in places.chunk_by(|&a, &b| self.edge.at(a).0 == self.edge.at(b).0) {
             let Some(&first) = of_shard.first() else { continue };
@@ -134,15 +144,15 @@ impl Engine {
             let entries: Vec<EntryRef> =
                 of_shard.iter().filter_map(|&place| table.in_slot(self.edge.at(place).1).cloned()).collect();
             drop(table);
-            self.end_in(shard, &entries, parts);
+            self.end_in(shard, &entries, by);
         }
         places.clear();
     }
 
     /// Judges entries of one shard without its lock, however many rules there are, then takes out the dead under it. Their memory is given back
     /// outside again.
-    fn end_in(&self, shard: &Shard, entries: &[EntryRef], parts: &[Part<'_>]) {
-        let dead: Vec<&EntryRef> = entries.iter().filter(|entry| self.end(entry, parts) == Mark::Dead).collect();
+    fn end_in(&self, shard: &Shard, entries: &[EntryRef], by: Judge<'_>) {
+        let dead: Vec<&EntryRef> = entries.iter().filter(|entry| self.end(entry, by) == Mark::Dead).collect();
         if !dead.is_empty() {
             let mut table = shard.table.write();
             for entry in dead {
@@ -151,23 +161,46 @@ impl Engine {
         }
     }
 
-    /// Ends `entry` by each of `parts` that is newer than it and matches; its mark then.
-    fn end(&self, entry: &EntryRef, parts: &[Part<'_>]) -> Mark {
+    /// Ends `entry` by each rule that is newer than it and matches; its mark then.
+    fn end(&self, entry: &EntryRef, by: Judge<'_>) -> Mark {
         let (stamp, mut mark) = entry.control().load();
         let subject = Subject { key: entry.key(), vary: Some(entry.vary()), tags: entry.tags() };
-        for (rule, part) in parts {
-            let verdict = Mark::from(rule.action);
-            if mark >= verdict || !rule.layers.edge || stamp >= rule.seq || !part.matches(&subject) {
-                continue;
-            }
+        let mark_by = |rule: &Rule, verdict: Mark| {
             let had = entry.judge(0, verdict, self.tick_of(rule.record.created_ms));
             if verdict > had {
                 rule.record.count(entry.weight());
             }
-            mark = had.max(verdict);
+            had.max(verdict)
+        };
+        match by {
+            Judge::Each(parts) => {
+                for (rule, part) in parts {
+                    let verdict = Mark::from(rule.action);
+                    if mark < verdict && rule.layers.edge && stamp < rule.seq && part.matches(&subject) {
+                        mark = mark_by(rule, verdict);
+                    }
+                }
+            }
+            Judge::Table { snapshot, pending } => {
+                let Some((action, seq)) = snapshot.judge_upto(&subject, stamp, pending.upto).edge else { return mark };
+                if mark < Mark::from(action)
+                    && let Some(rule) = pending.rule(seq)
+                {
+                    mark = mark_by(rule, action.into());
+                }
+            }
         }
         mark
     }
+}
+
+/// How candidates are judged.
+#[derive(Debug, Clone, Copy)]
+enum Judge<'a> {
+    /// By each of these in turn.
+    Each(&'a [Part<'a>]),
+    /// By the rule table, which holds every pending rule: a question costs the same however many they are.
+    Table { snapshot: &'a Snapshot, pending: &'a Pending },
 }
 
 /// What wakes the sweeper.

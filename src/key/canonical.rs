@@ -45,6 +45,13 @@ impl Scheme {
         }
     }
 
+    pub(crate) fn name(self) -> &'static [u8] {
+        match self {
+            Self::Http => b"http",
+            Self::Https => b"https",
+        }
+    }
+
     /// With `://`.
     pub(crate) fn prefix(self) -> &'static [u8] {
         match self {

@@ -82,6 +82,57 @@ impl PrefixHasher {
     }
 }
 
+/// A chain over single bytes, for texts of which every beginning (or, walked backwards, every ending) is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ByteChain {
+    seed: Seed,
+    state: u64,
+}
+
+impl ByteChain {
+    /// A chain before its first byte.
+    #[inline]
+    pub(crate) fn new() -> Self {
+        let seed = seed();
+        Self { seed, state: !seed.start }
+    }
+
+    /// Takes in a byte and returns the hash of all so far.
+    #[inline]
+    pub(crate) fn push(&mut self, byte: u8) -> u64 {
+        self.state = fold(self.state ^ u64::from(byte), self.seed.step);
+        self.state
+    }
+}
+
+/// Hashes of all windows of one size of a text: a polynomial in a random odd multiplier, rolled from window to window.
+///
+/// Windows that differ may collide more often than by chance (two of a thousand bytes can be made to): what is found has to be compared.
+#[derive(Debug)]
+pub(crate) struct Windows;
+
+impl Windows {
+    /// Hash of a text that is one window.
+    pub(crate) fn hash(text: &[u8]) -> u64 {
+        let multiplier = seed().step;
+        text.iter().fold(0, |hash: u64, &byte| hash.wrapping_mul(multiplier).wrapping_add(u64::from(byte) + 1))
+    }
+
+    /// Appends the hash of every window of `size` bytes, in order. Nothing if the text is shorter.
+    pub(crate) fn roll(text: &[u8], size: usize, out: &mut impl Extend<u64>) {
+        let Some((first, rest)) = text.split_at_checked(size) else { return };
+        let multiplier = seed().step;
+        let leaving = (0..size).fold(1_u64, |power, _| power.wrapping_mul(multiplier));
+        let mut hash = Self::hash(first);
+        out.extend([hash]);
+        out.extend(text.iter().zip(rest).map(|(&out, &next)| {
+            let gone = (u64::from(out) + 1).wrapping_mul(leaving);
+            hash = hash.wrapping_mul(multiplier).wrapping_add(u64::from(next) + 1).wrapping_sub(gone);
+            hash
+        }));
+    }
+}
+
 /// Hash of a flat byte string: a host's name, a tag.
 #[inline]
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
@@ -178,6 +229,20 @@ mod tests {
         assert_eq!(seen.len(), 3);
         assert_eq!(seen[2], (12, prefix_hash(b"https://h/d/")));
         assert_eq!(key.hash(), seen[2].1);
+    }
+
+    #[test]
+    fn windows_roll() {
+        let text = b"the quick brown fox jumps over the lazy dog";
+        for size in [1, 2, 4, 8, 32, text.len()] {
+            let mut rolled = Vec::new();
+            Windows::roll(text, size, &mut rolled);
+            let each: Vec<u64> = text.windows(size).map(Windows::hash).collect();
+            assert_eq!(rolled, each);
+        }
+        let mut none: Vec<u64> = Vec::new();
+        Windows::roll(b"abc", 4, &mut none);
+        assert!(none.is_empty());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::purge::gates::GateIds;
 use canonical::{Scheme, Stray};
 pub use error::KeyError;
 pub(crate) use error::KeyErrorKind;
-pub(crate) use hash::{hash, prefix_hash, taps};
+pub(crate) use hash::{ByteChain, Windows, hash, prefix_hash, taps};
 
 /// Longest canonical key in bytes; longer ones are not cached.
 pub const MAX_KEY: usize = 8192;

@@ -65,7 +65,8 @@ impl Gates {
             let hash = match part.shape() {
                 Shape::Url(url) => prefix_hash(url),
                 Shape::Key(text) | Shape::Variant { key: text, .. } => prefix_hash(crate::key::url_of(text)),
-                Shape::Directory { dir, .. } | Shape::Extension { dir, .. } | Shape::Residual { dir, .. } => {
+                shape @ (Shape::Span(_) | Shape::Residual(_)) => {
+                    let (dir, _) = shape.walks().unwrap_or_default();
                     match upper_directories(dir) {
                         0 => hash(host_of(dir)),
                         end => prefix_hash(&dir[..end]),
@@ -76,7 +77,7 @@ impl Gates {
                     self.tags.0.fetch_max(rule.seq, Ordering::AcqRel);
                     tag_gate(tag)
                 }
-                Shape::Host { .. } | Shape::All => {
+                Shape::Host { .. } | Shape::Below { .. } | Shape::All => {
                     self.everywhere.0.fetch_max(rule.seq, Ordering::AcqRel);
                     continue;
                 }

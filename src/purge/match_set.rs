@@ -76,6 +76,11 @@ impl MatchSet {
         self.rules.free_retired();
     }
 
+    /// Bytes of the table itself: without the selectors' own texts and automata, which [`Matcher::cost`](super::Matcher::cost) tells.
+    pub fn table_bytes(&self) -> usize {
+        self.rules.table_bytes()
+    }
+
     /// How many selectors are live.
     pub fn live(&self) -> u64 {
         self.rules.live()

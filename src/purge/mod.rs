@@ -1,7 +1,9 @@
 //! Purging: selectors, rules and the protocol.
 
+mod cost;
 mod error;
 pub(crate) mod gates;
+mod glushkov;
 pub(crate) mod history;
 mod match_set;
 mod nfa;
@@ -10,6 +12,7 @@ mod program;
 mod regex;
 pub(crate) mod rules;
 mod selector;
+mod span;
 pub(crate) mod table;
 mod tags;
 #[cfg(test)]
@@ -19,10 +22,11 @@ mod verdict;
 use std::fmt;
 use std::sync::Arc;
 
+pub use cost::{Class, Cost, Usage};
 pub use error::SelectorError;
 pub use match_set::MatchSet;
 pub(crate) use rules::{Rule, Snapshot};
-pub(crate) use selector::{Compiled, Shape, Subject};
+pub(crate) use selector::{Compiled, Shape, Subject, cost, is_below};
 pub use selector::{MAX_FIELDS, MAX_SELECTOR, Matcher, Selector};
 pub use tags::{MAX_TAG, Tags, TagsRef};
 pub(crate) use verdict::Verdict;
@@ -206,10 +210,10 @@ impl PurgeError {
         Self { limit: Some(("max_rules", cap as u64)), ..Self::new(PurgeErrorKind::TooManyRules, message) }
     }
 
-    pub(crate) fn over_positions(most: u64) -> Self {
-        let message =
-            format!("the live regexes would have more than {most} positions; retry when older purges are swept");
-        Self { limit: Some(("regex_positions", most)), ..Self::new(PurgeErrorKind::OverBudget, message) }
+    pub(crate) fn not_admitted(selector: usize, limit: (&'static str, u64)) -> Self {
+        let (name, most) = limit;
+        let message = format!("over {most} {name}; retry when older purges are swept, or purge a directory or host");
+        Self { selector: Some(selector), limit: Some(limit), ..Self::new(PurgeErrorKind::TooManyRules, message) }
     }
 
     /// The limit that was passed: its name and value.

@@ -68,6 +68,15 @@ impl Nfa {
         set(if crossing { &mut self.deep } else { &mut self.star }, state);
     }
 
+    /// Words that a byte of the key moves.
+    pub(super) fn work(&self) -> u32 {
+        u32::try_from(self.words).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        256 + (self.rows.len() + self.deep.len() + self.star.len()) * 8
+    }
+
     /// Whether the whole of `text` matches; its first `path` bytes are the path's.
     pub(super) fn matches(&self, text: &[u8], path: usize) -> bool {
         let mut states = [0_u64; MAX_WORDS];

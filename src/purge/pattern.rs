@@ -6,6 +6,7 @@
 use super::error::SelectorError;
 use super::program::{Part, Program, Target};
 use super::selector::{Shape, schemes};
+use super::span::Span;
 use crate::key::canonical::{self, Part as UrlPart, Scheme, Stray};
 use crate::key::{Key, MAX_KEY};
 use crate::site::Sites;
@@ -193,7 +194,9 @@ pub(super) fn compile(text: &[u8], stars: Stars, sites: &Sites) -> Result<Vec<Sh
     let cut = canonical::cut(url)?;
     let schemes = schemes(cut.scheme)?;
     let begin = stars.begin(text);
-    if let Some(star) = memchr::memchr(b'*', cut.authority) {
+    let many = stars == Stars::Native && cut.authority.starts_with(b"*.");
+    let authority_star = memchr::memchr(b'*', cut.authority.get(if many { 1 } else { 0 }..).unwrap_or_default());
+    if let Some(star) = authority_star.map(|at| at.saturating_add(usize::from(many))) {
         let at = cut.authority_at.saturating_add(star);
         return Err(SelectorError::malformed("a wildcard in the host or port").at(at));
     }
@@ -204,6 +207,9 @@ pub(super) fn compile(text: &[u8], stars: Stars, sites: &Sites) -> Result<Vec<Sh
     if let Some(star) = memchr::memchr(b'*', fragment) {
         let at = cut.target_at.saturating_add(path_and_query.len()).saturating_add(star);
         return Err(SelectorError::malformed("a wildcard in the fragment, which is no part of a key").at(at));
+    }
+    if many {
+        return below(&cut, path_and_query, behind, sites);
     }
     let wild = star(path_and_query, cut.target_at, begin).is_some();
     let wild_behind = behind.is_some_and(|(variation, at)| star(variation, at, begin).is_some());
@@ -223,9 +229,10 @@ pub(super) fn compile(text: &[u8], stars: Stars, sites: &Sites) -> Result<Vec<Sh
                 (_, Some(variation)) => {
                     let slash =
                         key.text().get(..usize::from(key.layout().path_end)).and_then(|t| memchr::memrchr(b'/', t));
-                    let dir = key.text().get(..slash.map_or(0, |at| at.saturating_add(1))).unwrap_or_default().into();
+                    let dir = slash.map_or(0, |at| at.saturating_add(1));
                     let text = Part::pattern(key.url().to_vec(), &[])?;
-                    Shape::Residual { dir, program: Program::pattern(Target::Url, text, Some(variation)) }
+                    let source = source(scheme, stars, cut.authority, url, behind);
+                    Shape::Residual(Box::new(Program::pattern(Target::Url, dir, text, Some(variation), source)))
                 }
                 (Some(_), None) => Shape::Key(key.text().into()),
                 (None, None) => Shape::Url(key.url().into()),
@@ -245,7 +252,8 @@ pub(super) fn compile(text: &[u8], stars: Stars, sites: &Sites) -> Result<Vec<Sh
             Stars::Crossing => false,
             Stars::Last => open && mark.is_none() && behind.is_none(),
         };
-        shapes.push(shape(base, pieces, by_path, variation)?);
+        let source = source(scheme, stars, &base, path_and_query, behind);
+        shapes.push(shape(base, pieces, by_path, variation, source)?);
     }
     Ok(shapes)
 }
@@ -266,30 +274,89 @@ pub(super) fn origin(
     Ok((base, place.keeps_query()))
 }
 
+/// What tells one pattern's program from another's.
+fn source(scheme: Scheme, stars: Stars, base: &[u8], target: &[u8], behind: Option<(&[u8], usize)>) -> Vec<u8> {
+    let kind = match stars {
+        Stars::Native => b'p',
+        Stars::Crossing => b'g',
+        Stars::Last => b'l',
+    };
+    let variation = behind.map(|(text, _)| text);
+    let mut source = vec![kind];
+    source.extend([scheme.prefix(), base, target].concat());
+    if let Some(variation) = variation {
+        source.extend_from_slice(b"@@");
+        source.extend_from_slice(variation);
+    }
+    source
+}
+
 /// The narrowest shape of a pattern with a wildcard in its URL part.
-fn shape(mut text: Vec<u8>, pieces: &Pieces, by_path: bool, variation: Option<Part>) -> Result<Shape, SelectorError> {
+fn shape(
+    mut text: Vec<u8>,
+    pieces: &Pieces,
+    by_path: bool,
+    variation: Option<Part>,
+    source: Vec<u8>,
+) -> Result<Shape, SelectorError> {
     let base = text.len();
     text.extend_from_slice(&pieces.first);
     let slash = pieces.first.get(..pieces.path_end).and_then(|path| memchr::memrchr(b'/', path)).unwrap_or(0);
-    let dir: Box<[u8]> = text.get(..base.saturating_add(slash).saturating_add(1)).unwrap_or(&text).into();
-    if let [(crossing, suffix)] = pieces.rest.as_slice()
-        && dir.len() == text.len()
-        && variation.is_none()
-    {
-        // Such a directory says the same of the path and of the URL part if it goes to any depth.
-        if suffix.is_empty() && (by_path || *crossing) {
-            return Ok(Shape::Directory { dir, recursive: *crossing });
-        }
-        let is_extension = |suffix: &[u8]| {
-            suffix
-                .split_first()
-                .is_some_and(|(&dot, rest)| dot == b'.' && !rest.iter().any(|b| matches!(b, b'.' | b'/')))
-        };
-        if by_path && is_extension(suffix) {
-            return Ok(Shape::Extension { dir, recursive: *crossing, ext: suffix.as_slice().into() });
-        }
+    let dir = base.saturating_add(slash).saturating_add(1);
+    if let ([(crossing, suffix)], None) = (pieces.rest.as_slice(), &variation) {
+        return Ok(Shape::Span(Span::new(text, dir, *crossing, by_path, suffix)));
     }
     let target = if by_path { Target::Path } else { Target::Url };
-    let program = Program::pattern(target, Part::pattern(text, &pieces.rest)?, variation);
-    Ok(Shape::Residual { dir, program })
+    let text = Part::pattern(text, &pieces.rest)?;
+    Ok(Shape::Residual(Box::new(Program::pattern(target, dir, text, variation, source))))
+}
+
+/// A pattern of every host below a name, and of those hosts by name whose site rewrites what is asked of them.
+fn below(
+    cut: &canonical::Cut<'_>,
+    target_text: &[u8],
+    behind: Option<(&[u8], usize)>,
+    sites: &Sites,
+) -> Result<Vec<Shape>, SelectorError> {
+    let at = cut.authority_at.saturating_add(2);
+    let authority = cut.authority.get(2..).unwrap_or_default();
+    let (name, digits, digits_at) = canonical::split_authority(authority, at)?;
+    let mut host = Vec::with_capacity(name.len());
+    canonical::push_host(&mut host, name, at)?;
+    if host.first() == Some(&b'[') {
+        return Err(SelectorError::malformed("nothing is below an address").at(at));
+    }
+    let port = canonical::port(digits, at.saturating_add(digits_at))?;
+    let pieces = target(target_text, cut.target_at, Stars::Native, 0)?;
+    let mark = memchr::memchr(b'?', target_text);
+    let rewritten = sites.rewritten_below(&host);
+    if let Some(mark) = mark.filter(|_| !sites.place_of_others(Scheme::Http).keeps_query()) {
+        let reason = "the key policy of hosts without a site of their own changes queries, which cannot be applied to a pattern of many hosts";
+        return Err(SelectorError::malformed(reason).at(cut.target_at.saturating_add(mark)));
+    }
+    let wild = !pieces.rest.is_empty() || behind.is_some_and(|(text, _)| memchr::memchr(b'*', text).is_some());
+    let by_path = wild && mark.is_none() && behind.is_none();
+    let mut shapes = Vec::new();
+    for &scheme in schemes(cut.scheme)? {
+        let variation = behind.map(|(text, at)| variation(text, at, 0)).transpose()?;
+        let text = Part::pattern(pieces.first.clone(), &pieces.rest)?;
+        let target = if by_path { Target::Path } else { Target::Url };
+        let source = source(scheme, Stars::Native, authority, target_text, behind);
+        let program = Box::new(Program::pattern(target, 0, text, variation, source));
+        let scheme_of_others = sites.place_of_others(scheme).scheme;
+        shapes.push(Shape::Below { scheme: scheme_of_others, name: host.as_slice().into(), port, program });
+        for named in &rewritten {
+            let mut text = [scheme.prefix(), named].concat();
+            if let Some(port) = port {
+                text.extend_from_slice(format!(":{port}").as_bytes());
+            }
+            text.extend_from_slice(target_text);
+            if let Some((variation, _)) = behind {
+                text.extend_from_slice(b"@@");
+                text.extend_from_slice(variation);
+            }
+            shapes.extend(compile(&text, Stars::Native, sites)?);
+        }
+    }
+    Ok(shapes)
 }

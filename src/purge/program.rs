@@ -7,13 +7,15 @@
 //! | one wildcard | one compare of prefix and suffix, one scan of the run |
 //! | several that cross everything | leftmost search of each literal in turn: never back over the key |
 //! | `*` and `**` mixed | [`Nfa`]: at most 33 word steps a byte |
-//! | regex | [`super::regex`]: at most `MAX_POSITIONS` steps a byte |
+//! | regex | [`Automaton`]: [`Program::work`] word steps a byte |
 
 use regex_automata::meta::Regex;
 use regex_automata::{Anchored, Input};
 
 use super::error::SelectorError;
+use super::glushkov::Automaton;
 use super::nfa::Nfa;
+use super::regex::CACHE_BYTES;
 use crate::key::KeyRef;
 
 /// What of the key a program looks at.
@@ -34,6 +36,22 @@ pub(crate) struct Program {
     text: Part,
     /// The pattern behind `@@`. The text of a key holds `@@` once, so that matching its two sides apart is matching the whole.
     variation: Option<Part>,
+    /// Where in the literal beginning the directory ends, and what of it rules are filed under.
+    dir: usize,
+    begin: usize,
+    /// What it was compiled from, canonical enough that equal sources take the same.
+    source: Box<[u8]>,
+}
+
+/// What every text that matches has besides its literal beginning; where programs are looked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Anchors<'a> {
+    /// It ends the target with this; may be empty.
+    pub(crate) suffix: &'a [u8],
+    /// It holds this somewhere behind the literal beginning; may be empty.
+    pub(crate) required: &'a [u8],
+    /// Whether `suffix` ends the path instead of the URL part.
+    pub(crate) by_path: bool,
 }
 
 /// A literal beginning and what follows it.
@@ -52,9 +70,18 @@ enum Body {
     /// Runs that all cross everything, with literals between and a last one.
     Crossing { inner: Box<[Box<[u8]>]>, suffix: Box<[u8]> },
     /// Runs of both kinds.
-    Mixed { nfa: Nfa, suffix: Box<[u8]> },
+    Mixed { nfa: Nfa, required: Box<[u8]>, suffix: Box<[u8]> },
     /// Anchored at `start`, open at the end. The literal beginning is part of the regex too.
-    Regex { start: usize, positions: u32, regex: Box<Regex> },
+    Regex { start: usize, engine: Engine, required: Box<[u8]>, suffix: Box<[u8]> },
+}
+
+/// What runs a regex.
+#[derive(Debug)]
+pub(super) enum Engine {
+    /// All positions at once, as bits.
+    Bits(Box<Automaton>),
+    /// With look-around, which bits cannot say: few positions only.
+    Lazy { regex: Box<Regex>, positions: u32 },
 }
 
 impl Part {
@@ -71,7 +98,8 @@ impl Part {
                     let first = head.first().is_some_and(|(crossing, _)| *crossing);
                     let next = rest.iter().skip(1).map(|(crossing, _)| *crossing);
                     let inner: Vec<(&[u8], bool)> = head.iter().map(|(_, inner)| inner.as_slice()).zip(next).collect();
-                    Body::Mixed { nfa: Nfa::new(first, &inner)?, suffix }
+                    let required = longest(head.iter().map(|(_, inner)| inner.as_slice())).into();
+                    Body::Mixed { nfa: Nfa::new(first, &inner)?, required, suffix }
                 }
             }
         };
@@ -94,60 +122,107 @@ impl Part {
                     found.and_then(|end| rest.get(end..)).map(|after| rest = after).is_some()
                 })
             }),
-            Body::Mixed { nfa, suffix } => rest.strip_suffix(&**suffix).is_some_and(|rest| nfa.matches(rest, path)),
-            Body::Regex { start, regex, .. } => {
-                regex.is_match(Input::new(text).range(*start..).anchored(Anchored::Yes).earliest(true))
-            }
+            Body::Mixed { nfa, suffix, .. } => rest.strip_suffix(&**suffix).is_some_and(|rest| nfa.matches(rest, path)),
+            Body::Regex { start, engine, .. } => match engine {
+                Engine::Bits(automaton) => text.get(*start..).is_some_and(|rest| automaton.matches(rest)),
+                Engine::Lazy { regex, .. } => {
+                    regex.is_match(Input::new(text).range(*start..).anchored(Anchored::Yes).earliest(true))
+                }
+            },
         }
     }
 }
 
+fn longest<'a>(literals: impl Iterator<Item = &'a [u8]>) -> &'a [u8] {
+    literals.max_by_key(|literal| literal.len()).unwrap_or_default()
+}
+
 impl Program {
-    pub(super) fn pattern(target: Target, text: Part, variation: Option<Part>) -> Self {
-        Self { target, text, variation }
+    pub(super) fn pattern(target: Target, dir: usize, text: Part, variation: Option<Part>, source: Vec<u8>) -> Self {
+        let begin = text.literal.len();
+        Self { target, text, variation, dir, begin, source: source.into() }
     }
 
-    /// `literal` begins every text the regex matches, which is anchored at byte `start` of it.
-    pub(super) fn regex(target: Target, literal: Vec<u8>, start: usize, positions: u32, regex: Regex) -> Self {
-        let body = Body::Regex { start, positions, regex: Box::new(regex) };
-        Self { target, text: Part { literal: literal.into(), body }, variation: None }
+    /// `literal` begins every text the regex matches, which is anchored at byte `start` of it. `required` and `suffix` as in [`Anchors`].
+    pub(super) fn regex(
+        target: Target,
+        (literal, start, dir, begin): (Vec<u8>, usize, usize, usize),
+        engine: Engine,
+        (required, suffix): (Vec<u8>, Vec<u8>),
+        source: Vec<u8>,
+    ) -> Self {
+        let body = Body::Regex { start, engine, required: required.into(), suffix: suffix.into() };
+        Self {
+            target,
+            text: Part { literal: literal.into(), body },
+            variation: None,
+            dir,
+            begin,
+            source: source.into(),
+        }
     }
 
-    /// What every key it matches begins with, from the scheme on.
-    #[cfg(test)]
-    pub(crate) fn literal_prefix(&self) -> &[u8] {
+    /// What every text it matches begins with, from the scheme on, or from the path on where it is for several hosts.
+    pub(crate) fn prefix(&self) -> &[u8] {
         &self.text.literal
     }
 
-    /// Whether all it takes is in the directory its literal beginning names: nothing below needs to be asked.
-    pub(crate) fn stays_in_directory(&self) -> bool {
+    /// As much of that as is of one piece with the directory: what it is filed under.
+    pub(crate) fn beginning(&self) -> &[u8] {
+        self.text.literal.get(..self.begin).unwrap_or(&self.text.literal)
+    }
+
+    /// The directory its literal beginning names.
+    pub(crate) fn directory(&self) -> &[u8] {
+        self.text.literal.get(..self.dir).unwrap_or(&self.text.literal)
+    }
+
+    /// What it was compiled from.
+    pub(crate) fn source(&self) -> &[u8] {
+        &self.source
+    }
+
+    /// What every text that matches has besides its literal beginning.
+    pub(crate) fn anchors(&self) -> Anchors<'_> {
+        let (required, suffix): (&[u8], &[u8]) = match &self.text.body {
+            Body::End => (b"", b""),
+            Body::Single { suffix, .. } => (b"", suffix),
+            Body::Crossing { inner, suffix } => (longest(inner.iter().map(|inner| &**inner)), suffix),
+            Body::Mixed { required, suffix, .. } | Body::Regex { required, suffix, .. } => (required, suffix),
+        };
+        Anchors { suffix, required, by_path: self.target == Target::Path }
+    }
+
+    /// What a byte of a key costs in the worst case, in units of about a nanosecond; 1 for what is a search of literals.
+    pub(crate) fn work(&self) -> u32 {
         match &self.text.body {
-            Body::Single { crossing: false, suffix } => {
-                self.target == Target::Path && memchr::memchr(b'/', suffix).is_none()
-            }
-            _ => false,
+            Body::Mixed { nfa, .. } => nfa.work(),
+            Body::Regex { engine: Engine::Bits(automaton), .. } => automaton.work(),
+            // A step of the simulation that a lazy automaton falls back to takes some 10 ns.
+            Body::Regex { engine: Engine::Lazy { positions, .. }, .. } => positions.saturating_mul(10),
+            _ => 1,
         }
     }
 
-    /// Positions of a regex when written out; `None` for a pattern.
-    ///
-    /// In the worst case a byte of the key costs so many steps of some 10 ns: admission has to bound their sum over the live rules of a host.
-    pub(crate) fn regex_positions(&self) -> Option<u32> {
-        match self.text.body {
-            Body::Regex { positions, .. } => Some(positions),
-            _ => None,
+    /// Bytes its automaton takes.
+    pub(crate) fn memory(&self) -> usize {
+        match &self.text.body {
+            Body::Mixed { nfa, .. } => nfa.memory(),
+            Body::Regex { engine: Engine::Bits(automaton), .. } => automaton.memory(),
+            Body::Regex { engine: Engine::Lazy { regex, .. }, .. } => regex.memory_usage().saturating_add(CACHE_BYTES),
+            _ => 0,
         }
     }
 
-    /// Whether it takes a key. See the module for what bounds the time.
-    pub(crate) fn matches(&self, key: KeyRef<'_>) -> bool {
+    /// Whether it takes a key, looked at from byte `from` on. See the module for what bounds the time.
+    pub(crate) fn matches(&self, key: KeyRef<'_>, from: usize) -> bool {
         let path = usize::from(key.layout().path_end);
         let text = match self.target {
             Target::Path => key.text().get(..path).unwrap_or_default(),
             Target::Url => key.url(),
             Target::Key => key.text(),
         };
-        self.text.matches(text, path)
+        text.get(from..).is_some_and(|text| self.text.matches(text, path.saturating_sub(from)))
             && match &self.variation {
                 None => true,
                 Some(part) => key.variation().is_some_and(|variation| part.matches(variation, 0)),

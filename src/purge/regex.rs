@@ -12,8 +12,9 @@ use regex_syntax::hir::{Hir, HirKind, translate::TranslatorBuilder};
 
 use super::error::SelectorError;
 use super::pattern::origin;
-use super::program::{Program, Target};
+use super::program::{Engine, Program, Target};
 use super::selector::{Shape, schemes};
+use super::span::Span;
 use crate::key::canonical::{self, Part};
 use crate::site::Sites;
 
@@ -61,28 +62,32 @@ pub(super) fn compile(text: &[u8], sites: &Sites) -> Result<Vec<Shape>, Selector
         }
         base.push(b'/');
         if matches!(pattern, "" | ".*") {
-            shapes.push(Shape::Directory { dir: base.into(), recursive: true });
+            shapes.push(Shape::Span(Span::everything_below(base)));
             continue;
         }
         let start = base.len();
         literal_prefix(&parsed.hir, &mut base);
         let dir = directory(&base, start);
-        shapes.push(Shape::Residual {
-            dir,
-            program: Program::regex(target, base, start, parsed.positions, build(&parsed.hir)?),
-        });
+        let source = [b"r", base.as_slice(), pattern.as_bytes()].concat();
+        let engine = Engine::Lazy { regex: Box::new(build(&parsed.hir)?), positions: parsed.positions };
+        shapes.push(Shape::Residual(Box::new(Program::regex(
+            target,
+            (base, start, dir, dir),
+            engine,
+            (Vec::new(), Vec::new()),
+            source,
+        ))));
     }
     Ok(shapes)
 }
 
 /// The longest directory a literal beginning names: slashes behind `?` or `@@` are none of the path.
-fn directory(literal: &[u8], start: usize) -> Box<[u8]> {
+fn directory(literal: &[u8], start: usize) -> usize {
     let tail = literal.get(start..).unwrap_or_default();
     let end = tail.iter().position(|&b| b == b'?').unwrap_or(tail.len());
     let end = end.min(memchr::memmem::find(tail, b"@@").unwrap_or(tail.len()));
     let slash = tail.get(..end).and_then(|path| memchr::memrchr(b'/', path));
-    let end = slash.map_or(start, |slash| start.saturating_add(slash).saturating_add(1));
-    literal.get(..end).unwrap_or(literal).into()
+    slash.map_or(start, |slash| start.saturating_add(slash).saturating_add(1))
 }
 
 /// Appends what everything that matches begins with; returns whether that is all of the expression.

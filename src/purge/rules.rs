@@ -11,6 +11,7 @@
 //!
 //! Lock order: the publisher's lock is taken with no other held, or under none but a shard's (never the reverse).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,7 +22,7 @@ use super::gates::Gates;
 use super::history::Record;
 use super::selector::{Compiled, Shape, Subject};
 use super::table::{Generation, Late, Taps};
-use super::{Action, Layers, PurgeError, Verdict};
+use super::{Action, Layers, PurgeError, Usage, Verdict};
 use crate::sync::point;
 
 /// A numbered rule: one selector of a purge, with all the shapes it stands for.
@@ -38,6 +39,11 @@ impl Rule {
     /// What the selector was compiled to: several shapes where it names both schemes or several hosts.
     pub(crate) fn parts(&self) -> &[Compiled] {
         &self.parts
+    }
+
+    /// One of the shapes; [`Shape::All`] for a number that is none, so that a slip takes too much rather than too little.
+    pub(crate) fn shape(&self, part: u32) -> &Shape {
+        self.parts.get(part as usize).map_or(&Shape::All, Compiled::shape)
     }
 
     pub(crate) fn matches(&self, subject: &Subject<'_>) -> bool {
@@ -63,11 +69,16 @@ impl Snapshot {
 
     /// What the rules in (after, `self.seq`] say of `subject`.
     pub(crate) fn judge(&self, subject: &Subject<'_>, after: u64) -> Verdict {
+        self.judge_upto(subject, after, self.seq)
+    }
+
+    /// What the rules in (after, upto] say of `subject`.
+    pub(crate) fn judge_upto(&self, subject: &Subject<'_>, after: u64, upto: u64) -> Verdict {
         let mut verdict = Verdict::default();
-        if after < self.seq {
+        if after < upto {
             let taps = Taps::of(subject.key);
             for generation in self.generations().filter(|generation| !generation.is_empty()) {
-                generation.judge(&taps, subject, after, self.seq, &mut verdict);
+                generation.judge(&taps, subject, after, upto, &mut verdict);
             }
         }
         verdict
@@ -81,13 +92,6 @@ impl Snapshot {
 
 /// Rules of hosts and of everything that are accepted beyond twice the cap.
 const COARSE_RULES: usize = 100_000;
-
-/// Most positions of all live regexes together: in the worst case a byte of a key costs each of them some nanoseconds.
-const MAX_POSITIONS: u64 = 1 << 20;
-
-fn positions_of<'a>(parts: impl Iterator<Item = &'a Compiled>) -> u64 {
-    parts.map(|part| part.shape().regex_positions()).sum()
-}
 
 /// A selector ready to be published.
 #[derive(Debug)]
@@ -109,12 +113,10 @@ pub(crate) struct RuleSet {
     max_rules: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Publisher {
     /// Rules that no sweep has taken up yet, in order.
     pending: Vec<Arc<Rule>>,
-    /// Positions of the regexes among the live rules.
-    positions: u64,
 }
 
 /// What a sweep has to do: every rule up to `upto` that was not swept yet.
@@ -124,14 +126,22 @@ pub(crate) struct Pending {
     pub(crate) upto: u64,
 }
 
+impl Pending {
+    /// The rule of a number.
+    pub(crate) fn rule(&self, seq: u64) -> Option<&Rule> {
+        let at = self.rules.partition_point(|rule| rule.seq < seq);
+        self.rules.get(at).filter(|rule| rule.seq == seq).map(|rule| &**rule)
+    }
+}
+
 impl RuleSet {
     pub(crate) fn new(max_rules: usize) -> Self {
-        let first = Snapshot { seq: 0, lwm: 0, young: Arc::new(Generation::new()), sealed: None };
+        let first = Snapshot { seq: 0, lwm: 0, young: Arc::default(), sealed: None };
         Self {
             gates: Gates::new(),
             current: ArcSwap::from_pointee(first),
             live: AtomicU64::new(0),
-            publisher: Mutex::new(Publisher { pending: Vec::new(), positions: 0 }),
+            publisher: Mutex::default(),
             retired: Mutex::default(),
             max_rules,
         }
@@ -167,22 +177,19 @@ impl RuleSet {
         if self.live() as usize + batch.len() > most {
             return Err(PurgeError::too_many_rules(self.max_rules));
         }
-        let positions = publisher.positions + positions_of(batch.iter().flat_map(|rule| &rule.parts));
-        if positions > MAX_POSITIONS {
-            return Err(PurgeError::over_positions(MAX_POSITIONS));
-        }
-        publisher.positions = positions;
         let old = self.current.load_full();
+        let young = Arc::clone(&old.young);
+        let plans = young
+            .plan(&batch, old.sealed.as_deref())
+            .map_err(|overfull| PurgeError::not_admitted(overfull.rule, overfull.limit))?;
         let first = old.seq + 1;
         let last = old.seq + batch.len() as u64;
         let record = record(first, last);
-        let cells = batch.iter().map(|rule| rule.parts.len()).sum();
-        let young = old.young.grown(cells).map_or_else(|| Arc::clone(&old.young), Arc::new);
-        for (prepared, seq) in batch.into_iter().zip(first..) {
+        for ((prepared, plan), seq) in batch.into_iter().zip(&plans).zip(first..) {
             let Prepared { parts, action, layers } = prepared;
             let rule =
                 Arc::new(Rule { seq, action, layers, record: Arc::clone(&record), parts: parts.into_boxed_slice() });
-            young.insert(&rule);
+            young.insert(&rule, plan);
             point("publish:rule");
             self.gates.raise(&rule);
             publisher.pending.push(rule);
@@ -202,7 +209,7 @@ impl RuleSet {
             self.current.store(Arc::new(Snapshot {
                 seq: old.seq,
                 lwm: old.lwm,
-                young: Arc::new(Generation::new()),
+                young: Arc::default(),
                 sealed: Some(Arc::clone(&old.young)),
             }));
         }
@@ -211,8 +218,7 @@ impl RuleSet {
 
     /// Retires every rule up to `upto`: no holder is judged below it any more. [`free_retired`](Self::free_retired) frees them.
     pub(crate) fn retire(&self, upto: u64) {
-        let mut publisher = self.publisher.lock();
-        publisher.positions = positions_of(publisher.pending.iter().flat_map(|rule| rule.parts()));
+        let publisher = self.publisher.lock();
         let old = self.current.load_full();
         self.live.store(publisher.pending.len() as u64, Ordering::Relaxed);
         self.current.store(Arc::new(Snapshot {
@@ -229,6 +235,21 @@ impl RuleSet {
     /// happens to be their last reader.
     pub(crate) fn free_retired(&self) {
         self.retired.lock().retain(Generation::is_shared);
+    }
+
+    /// Bytes of the rule table, without the rules' own texts and automata. O(directories the rules name).
+    pub(crate) fn table_bytes(&self) -> usize {
+        self.load().generations().map(|generation| generation.bytes()).sum()
+    }
+
+    /// What live rules use of their budgets, the most used first, at most `most`.
+    pub(crate) fn usage(&self, most: usize) -> Vec<Usage> {
+        let mut usage = HashMap::new();
+        self.load().generations().for_each(|generation| generation.usage(&mut usage));
+        let mut usage: Vec<Usage> = usage.into_values().collect();
+        usage.sort_unstable_by(|a, b| (b.unanchored, b.work, &b.of).cmp(&(a.unanchored, a.work, &a.of)));
+        usage.truncate(most);
+        usage
     }
 
     /// The oldest rule that no sweep has taken up.

@@ -8,9 +8,12 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::cost::{Class, Cost};
 use super::error::SelectorError;
 use super::gates::host_of;
 use super::program::Program;
+use super::span::Span;
+use super::table::cost_of;
 use super::tags::{MAX_TAG, TagsRef};
 use super::{pattern, regex};
 use crate::key::canonical::{self, Scheme, Stray};
@@ -76,13 +79,13 @@ pub(crate) enum Shape {
     /// One whole key text.
     Key(Box<[u8]>),
     /// The object under a key that these request fields select.
-    Variant { key: Box<[u8]>, headers: HeaderMap },
-    /// Keys whose path begins with `dir` (`http://h/d/`); the rest of the path holds no `/` unless `recursive`. Any query, any variation.
-    Directory { dir: Box<[u8]>, recursive: bool },
-    /// As `Directory`, and the path ends with `ext`, whose only dot is its first byte and which holds no `/`. Any query, any variation.
-    Extension { dir: Box<[u8]>, recursive: bool, ext: Box<[u8]> },
-    /// Whatever else begins with the literal directory `dir`, at least `scheme://authority/`.
-    Residual { dir: Box<[u8]>, program: Program },
+    Variant { key: Box<[u8]>, headers: Box<HeaderMap> },
+    /// One run between two literals. Any variation.
+    Span(Span),
+    /// Whatever else begins with a literal directory, at least `scheme://authority/`.
+    Residual(Box<Program>),
+    /// A pattern of every host below a name, of every port unless one is given. The program looks at what follows the authority.
+    Below { scheme: Scheme, name: Box<[u8]>, port: Option<u16>, program: Box<Program> },
     /// A host by name, or those below it; every port unless one is given.
     Host { name: Box<[u8]>, port: Option<u16>, below: bool },
     /// Objects with a tag.
@@ -110,8 +113,25 @@ impl Shape {
     /// The directory that holds all its candidates, and whether those below it count too; `None` if it names no directory.
     pub(crate) fn walks(&self) -> Option<(&[u8], bool)> {
         match self {
-            Self::Directory { dir, recursive } | Self::Extension { dir, recursive, .. } => Some((dir, *recursive)),
-            Self::Residual { dir, program } => Some((dir, !program.stays_in_directory())),
+            Self::Span(span) => Some((span.directory(), !span.stays_in_directory())),
+            Self::Residual(program) => Some((program.directory(), true)),
+            _ => None,
+        }
+    }
+
+    /// What every key it takes begins with, as far as it is filed under that; empty if it names no directory.
+    pub(crate) fn prefix(&self) -> &[u8] {
+        match self {
+            Self::Span(span) => span.prefix(),
+            Self::Residual(program) => program.beginning(),
+            _ => b"",
+        }
+    }
+
+    /// The program of what no table can say.
+    pub(crate) fn program(&self) -> Option<&Program> {
+        match self {
+            Self::Residual(program) | Self::Below { program, .. } => Some(program),
             _ => None,
         }
     }
@@ -120,32 +140,45 @@ impl Shape {
     fn host(&self) -> Option<&[u8]> {
         match self {
             Self::Url(text) | Self::Key(text) | Self::Variant { key: text, .. } => Some(host_of(text)),
-            Self::Directory { dir, .. } | Self::Extension { dir, .. } | Self::Residual { dir, .. } => {
-                Some(host_of(dir))
-            }
+            Self::Span(span) => Some(host_of(span.prefix())),
+            Self::Residual(program) => Some(host_of(program.directory())),
             Self::Host { name, below: false, .. } => Some(name),
-            Self::Host { .. } | Self::Tag(_) | Self::All => None,
+            Self::Host { .. } | Self::Below { .. } | Self::Tag(_) | Self::All => None,
         }
     }
 
-    /// Positions of a regex when written out, which bound what a byte of a key may cost; 0 for everything else.
-    pub(crate) fn regex_positions(&self) -> u64 {
-        match self {
-            Self::Residual { program, .. } => program.regex_positions().map_or(0, u64::from),
-            _ => 0,
+    /// Whether both take the same for the same reason: equal texts of one kind.
+    pub(crate) fn same_text(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Url(a), Self::Url(b)) | (Self::Key(a), Self::Key(b)) | (Self::Tag(a), Self::Tag(b)) => a == b,
+            (Self::Variant { key: a, headers: x }, Self::Variant { key: b, headers: y }) => a == b && x == y,
+            (Self::Span(a), Self::Span(b)) => a == b,
+            (Self::Residual(a), Self::Residual(b)) => a.source() == b.source(),
+            (
+                Self::Below { scheme: s, name: a, port: p, program: x },
+                Self::Below { scheme: t, name: b, port: q, program: y },
+            ) => (s, a, p) == (t, b, q) && x.source() == y.source(),
+            (Self::Host { name: a, port: p, below: x }, Self::Host { name: b, port: q, below: y }) => {
+                (a, p, x) == (b, q, y)
+            }
+            (Self::All, Self::All) => true,
+            _ => false,
         }
     }
 
     /// Whether it may take objects of a host, given by its root (`scheme://host[:port]/`).
     pub(crate) fn covers_root(&self, root: &[u8]) -> bool {
         match self {
-            Self::Host { name, below, .. } => {
-                let host = host_of(root);
-                if *below { host.ends_with(name) } else { host == &**name }
-            }
+            Self::Host { name, below: false, .. } => host_of(root) == &**name,
+            Self::Host { name, .. } | Self::Below { name, .. } => host_of(root).ends_with(name),
             _ => true,
         }
     }
+}
+
+/// Whether a host is below a name.
+pub(crate) fn is_below(host: &[u8], name: &[u8]) -> bool {
+    host.strip_suffix(name).is_some_and(|labels| labels.len() > 1 && labels.ends_with(b"."))
 }
 
 impl Compiled {
@@ -153,7 +186,7 @@ impl Compiled {
         &self.shape
     }
 
-    /// Whether it takes the object. Linear in the key; no allocation but for [`Shape::Residual`] of a regex, whose engine pools its memory.
+    /// Whether it takes the object. Linear in the key; no allocation but for a regex with look-around, whose engine pools its memory.
     pub(crate) fn matches(&self, subject: &Subject<'_>) -> bool {
         let key = subject.key;
         match &self.shape {
@@ -162,28 +195,22 @@ impl Compiled {
             Shape::Variant { key: text, headers } => {
                 key.text() == &**text && subject.vary.is_none_or(|vary| vary.selects(headers))
             }
-            Shape::Directory { dir, recursive } => below(key, dir, *recursive, b""),
-            Shape::Extension { dir, recursive, ext } => below(key, dir, *recursive, ext),
-            Shape::Residual { program, .. } => program.matches(key),
+            Shape::Span(span) => span.matches(key),
+            Shape::Residual(program) => program.matches(key, 0),
+            Shape::Below { scheme, name, port, program } => {
+                key.scheme() == scheme.name()
+                    && is_below(key.host(), name)
+                    && port.is_none_or(|port| port == key.port())
+                    && program.matches(key, usize::from(key.layout().path))
+            }
             Shape::Host { name, port, below } => {
-                let named = match (below, key.host().strip_suffix(&**name)) {
-                    (_, None) => false,
-                    (false, Some(labels)) => labels.is_empty(),
-                    (true, Some(labels)) => labels.len() > 1 && labels.ends_with(b"."),
-                };
+                let named = if *below { is_below(key.host(), name) } else { key.host() == &**name };
                 named && port.is_none_or(|port| port == key.port())
             }
             Shape::Tag(tag) => subject.tags.contains(tag),
             Shape::All => true,
         }
     }
-}
-
-/// Whether the path is `dir`, a run that holds no `/` unless `recursive`, and `ext`.
-fn below(key: KeyRef<'_>, dir: &[u8], recursive: bool, ext: &[u8]) -> bool {
-    let text = key.text().get(..usize::from(key.layout().path_end));
-    let run = text.and_then(|text| text.strip_prefix(dir)).and_then(|rest| rest.strip_suffix(ext));
-    run.is_some_and(|run| recursive || memchr::memchr(b'/', run).is_none())
 }
 
 impl Selector {
@@ -209,7 +236,7 @@ impl Selector {
             Self::Key(text) => shapes.push(Shape::Key(key(text, sites)?.as_ref().text().into())),
             Self::Variant { key: text, headers } => {
                 let key = key(text, sites)?.as_ref().text().into();
-                shapes.push(Shape::Variant { key, headers: fields(headers)? });
+                shapes.push(Shape::Variant { key, headers: Box::new(fields(headers)?) });
             }
             Self::Pattern(text) => shapes = pattern::compile(bounded(text)?, pattern::Stars::Native, sites)?,
             Self::Glob(text) => shapes = pattern::compile(bounded(text)?, pattern::Stars::Crossing, sites)?,
@@ -224,25 +251,11 @@ impl Selector {
         // Where a site merges schemes, `any://` names one place twice.
         let mut compiled: Vec<Compiled> = Vec::with_capacity(shapes.len());
         for shape in shapes {
-            if !compiled.iter().any(|earlier| same(&earlier.shape, &shape)) {
+            if !compiled.iter().any(|earlier| earlier.shape.same_text(&shape)) {
                 compiled.push(Compiled { shape });
             }
         }
         Ok(compiled)
-    }
-}
-
-/// Whether two shapes of one selector are the same place.
-fn same(a: &Shape, b: &Shape) -> bool {
-    match (a, b) {
-        (Shape::Url(a), Shape::Url(b)) | (Shape::Key(a), Shape::Key(b)) => a == b,
-        (Shape::Directory { dir: a, .. }, Shape::Directory { dir: b, .. })
-        | (Shape::Extension { dir: a, .. }, Shape::Extension { dir: b, .. })
-        | (Shape::Residual { dir: a, .. }, Shape::Residual { dir: b, .. }) => a == b,
-        (Shape::Host { name: a, port: p, below: x }, Shape::Host { name: b, port: q, below: y }) => {
-            (a, p, x) == (b, q, y)
-        }
-        _ => false,
     }
 }
 
@@ -301,6 +314,18 @@ fn host(text: &[u8], sites: &Sites) -> Result<Vec<Shape>, SelectorError> {
     Ok(places.into_iter().map(|(name, port, below)| Shape::Host { name: name.into(), port, below }).collect())
 }
 
+/// What a selector costs as a live rule.
+pub(crate) fn cost(parts: &[Compiled]) -> Cost {
+    let none = Cost { class: Class::Exact, work: 0, memory: 0, places: 0, budget: None };
+    parts.iter().map(|part| cost_of(&part.shape)).fold(none, |all, one| Cost {
+        class: all.class.max(one.class),
+        work: all.work.max(one.work),
+        memory: all.memory.saturating_add(one.memory),
+        places: all.places.saturating_add(1),
+        budget: if one.class >= all.class { one.budget.or(all.budget) } else { all.budget },
+    })
+}
+
 /// A compiled selector for use outside a cache: what `oust match` and tests of configurations need.
 ///
 /// Holds what the rule table would; [`Matcher::matches`] is linear in the key.
@@ -323,6 +348,11 @@ impl Matcher {
     /// limited to hosts by name, as a tag, everything, and the hosts below a name are not.
     pub fn hosts(&self) -> Option<Vec<&str>> {
         self.compiled.iter().map(|compiled| std::str::from_utf8(compiled.shape.host()?).ok()).collect()
+    }
+
+    /// What the selector costs as a live rule.
+    pub fn cost(&self) -> Cost {
+        cost(&self.compiled)
     }
 
     /// Whether objects under `key` are taken; of tags, none: a tag selector takes nothing here.

@@ -235,7 +235,7 @@ fn refused_patterns_name_the_byte() {
         ("h/d/*", 0),
         ("ftp://h/*", 0),
         ("http://h*/", 8),
-        ("http://*.h/", 7),
+        ("http://a.*.h/", 9),
         ("http://h/%*", 10),
         ("http://h/a%4*1", 12),
         ("http://h/*%4*", 12),
@@ -274,32 +274,40 @@ fn refused_patterns_name_the_byte() {
 #[test]
 fn shapes() {
     let shape = |selector: Selector| selector.compile(&Sites::default()).unwrap().remove(0).shape;
-    assert!(
-        matches!(shape(pattern("http://h/d/**")), Shape::Directory { dir, recursive: true } if &*dir == b"http://h/d/")
-    );
-    assert!(
-        matches!(shape(pattern("http://h/*")), Shape::Directory { dir, recursive: false } if &*dir == b"http://h/")
-    );
-    assert!(matches!(shape(glob("http://h/d/*")), Shape::Directory { recursive: true, .. }));
-    assert!(matches!(shape(regex("http://h/")), Shape::Directory { recursive: true, .. }));
-    assert!(matches!(
-        shape(pattern("http://h/d/*.jpg")),
-        Shape::Extension { dir, recursive: false, ext } if &*dir == b"http://h/d/" && &*ext == b".jpg"
-    ));
-    assert!(matches!(shape(pattern("http://h/d/*.tar.gz")), Shape::Residual { .. }));
-    assert!(matches!(shape(glob("http://h/d/*.jpg")), Shape::Residual { .. }));
-    for (selector, dir, literal) in [
-        (pattern("http://h:81/a/b*c"), "http://h:81/a/", "http://h:81/a/b"),
-        (pattern("http://h/a?b/c*"), "http://h/", "http://h/a?b/c"),
+    let span = |selector: Selector| match shape(selector.clone()) {
+        Shape::Span(span) => span,
+        other => panic!("{selector:?}: {other:?}"),
+    };
+    // Prefix, whether the run crosses slashes, whether it ends the path, suffix.
+    for (selector, prefix, crossing, by_path, suffix) in [
+        (pattern("http://h/d/**"), "http://h/d/", true, true, ""),
+        (pattern("http://h/*"), "http://h/", false, true, ""),
+        (glob("http://h/d/*"), "http://h/d/", true, true, ""),
+        (regex("http://h/"), "http://h/", true, true, ""),
+        (regex("http://h/d/.*"), "http://h/d/", true, true, ""),
+        (pattern("http://h/d/*.jpg"), "http://h/d/", false, true, ".jpg"),
+        (pattern("http://h/d/a**.tar.gz"), "http://h/d/a", true, true, ".tar.gz"),
+        (glob("http://h/d/*.jpg"), "http://h/d/", true, false, ".jpg"),
+        (pattern("http://h/a?b/c*"), "http://h/a?b/c", true, false, ""),
+        (pattern("http://h:81/a/b*c"), "http://h:81/a/b", false, true, "c"),
+    ] {
+        let span = span(selector.clone());
+        assert_eq!(String::from_utf8_lossy(span.prefix()), prefix, "{selector:?}");
+        assert_eq!((span.crossing, span.by_path), (crossing, by_path), "{selector:?}");
+        assert_eq!(String::from_utf8_lossy(span.suffix()), suffix, "{selector:?}");
+    }
+    // Directory, and what it is filed under.
+    for (selector, dir, beginning) in [
+        (pattern("http://h:81/a/b*c*d"), "http://h:81/a/", "http://h:81/a/b"),
         (pattern("http://h/a/b@@*"), "http://h/a/", "http://h/a/b"),
-        (regex("http://h/a/b/x\\.(jpg|png)"), "http://h/a/b/", "http://h/a/b/x."),
+        (regex("http://h/a/b/x\\.[jp]pg"), "http://h/a/b/", "http://h/a/b/x."),
         (regex("http://h/(a/)b\\?c/d[xy]"), "http://h/a/", "http://h/a/b?c/d"),
         (regex("http://h/a|b/"), "http://h/", "http://h/"),
-        (regex("http://h/a@@b/c+"), "http://h/", "http://h/a@@b/"),
+        (regex("http://h/a@@b/c+"), "http://h/", "http://h/a"),
     ] {
-        let Shape::Residual { dir: own, program } = shape(selector.clone()) else { panic!("{selector:?}") };
-        assert_eq!(String::from_utf8_lossy(&own), dir, "{selector:?}");
-        assert_eq!(String::from_utf8_lossy(program.literal_prefix()), literal, "{selector:?}");
+        let Shape::Residual(program) = shape(selector.clone()) else { panic!("{selector:?}") };
+        assert_eq!(String::from_utf8_lossy(program.directory()), dir, "{selector:?}");
+        assert_eq!(String::from_utf8_lossy(program.beginning()), beginning, "{selector:?}");
     }
     assert_eq!(pattern("any://h/*").compile(&Sites::default()).unwrap().len(), 2);
 }
@@ -503,17 +511,6 @@ fn patterns_agree_with_their_definition() {
 }
 
 #[test]
-fn positions_tell_what_a_regex_costs() {
-    for (text, positions) in
-        [("[ab]*a[ab]{59}", Some(61)), ("(a|bc){3}d", Some(10)), ("((a{1,59}){1,59}){1,2}", Some(6962))]
-    {
-        let compiled = regex(&format!("http://h/{text}")).compile(&Sites::default()).unwrap();
-        let Some(Compiled { shape: Shape::Residual { program, .. } }) = compiled.first() else { panic!("{text}") };
-        assert_eq!(program.regex_positions(), positions, "{text}");
-    }
-}
-
-#[test]
 fn only_the_last_run_is_a_wildcard() {
     let last = |text: &str| Selector::LastWildcard(text.into());
     table(&[
@@ -541,4 +538,149 @@ fn only_the_last_run_is_a_wildcard() {
         (last("http://h/a"), &["http://h/a", "http://h/a@@v"], &["http://h/ab"]),
     ]);
     assert_eq!(matcher(&last("http://H:80/a*b")).hosts(), Some(vec!["h"]));
+}
+
+#[test]
+fn hosts_below_a_name() {
+    table(&[
+        (
+            pattern("any://*.h/d/**"),
+            &["http://a.h/d/x", "https://b.a.h:81/d/x/y", "http://a.h/d/?q"],
+            &["http://h/d/x", "http://ah/d/x", "http://a.h/dd/x", "http://a.h.x/d/x"],
+        ),
+        (
+            pattern("http://*.h:81/d/*.png"),
+            &["http://a.h:81/d/x.png?v"],
+            &["http://a.h/d/x.png", "http://a.h:81/d/e/x.png"],
+        ),
+        (pattern("http://*.h/p?q"), &["http://a.h/p?q", "http://a.h/p?q@@v"], &["http://a.h/p", "https://a.h/p?q"]),
+        (pattern("http://*.h/p"), &["http://a.h/p", "http://a.h/p@@v"], &["http://a.h/p?q", "http://a.h/pp"]),
+        (pattern("http://*.h/**@@m*"), &["http://a.h/p@@m=1"], &["http://a.h/p", "http://a.h/p@@n"]),
+    ]);
+    for bad in ["http://*h/d/**", "http://*.*.h/d/**", "http://a.*.h/**", "http://*.[::1]/**"] {
+        refused(&pattern(bad));
+    }
+    for selector in [glob("http://*.h/*"), regex("http://*.h/a"), Selector::LastWildcard("http://*.h/a*".into())] {
+        refused(&selector);
+    }
+    assert_eq!(matcher(&pattern("http://*.h/d/**")).hosts(), None);
+    let sites = Sites::new([
+        Site::new(["www.other"]).aliases(["www.h"]),
+        Site::new(["img.h"]).merge_schemes(true).policy(KeyPolicy::new().query(Query::Sort)),
+        Site::new(["*"]),
+    ])
+    .unwrap();
+    let matcher = Matcher::new(&pattern("https://*.h/p?b&a"), &sites).unwrap();
+    for key in ["http://img.h/p?a&b", "https://x.h/p?b&a", "https://www.other/p?b&a"] {
+        assert!(takes(&matcher, key), "{key}");
+    }
+    assert!(!takes(&matcher, "http://x.h/p?b&a"));
+}
+
+/// Selectors and keys of a small vocabulary, so that they meet in directories, beginnings, endings and inner literals.
+fn crowd(seed: u64, selectors: usize, keys: usize) -> (Vec<Selector>, Vec<Key>) {
+    let mut state = seed;
+    let mut below = move |n: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % n
+    };
+    let mut word =
+        move || ["a", "b", "ab", "ba", "a.b", "abab", "aab", ".a", "b.ab", "aaaa/", "a/", "/"][below(12) as usize];
+    let mut text = move |words: u64| (0..words).map(|_| word()).collect::<String>();
+    let mut state = seed ^ 77;
+    let mut below = move |n: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % n
+    };
+    let tail = |kind: u64, text: &mut dyn FnMut(u64) -> String| match kind {
+        0 => "?".to_owned() + &text(1),
+        1 => "@@".to_owned() + &text(1).replace('/', "x"),
+        _ => String::new(),
+    };
+    let chosen = (0..selectors)
+        .map(|_| {
+            let (a, b, c) = (text(below(3)), text(below(3)), text(below(2) + 1));
+            let host = ["h", "h.h"][below(2) as usize];
+            match below(12) {
+                0 => url(&format!("http://{host}/{a}{}", tail(below(4).min(2) & 2, &mut text))),
+                1 => pattern(&format!("http://{host}/{a}**")),
+                2 => pattern(&format!("any://{host}/{a}*{b}")),
+                3 => pattern(&format!("http://{host}/{a}**{b}")),
+                4 => pattern(&format!("http://{host}/{a}**{b}**{c}")),
+                5 => pattern(&format!("http://{host}/{a}*{b}**{c}")),
+                6 => glob(&format!("http://{host}/{a}*{b}*{c}*")),
+                7 => Selector::LastWildcard(format!("http://{host}/{a}*{b}")),
+                8 => regex(&format!("http://{host}/{a}.*{c}[ab]")),
+                9 => regex(&format!("http://{host}/[ab]+{c}{}", ["", "$"][below(2) as usize])),
+                10 => pattern(&format!("http://*.h/{a}**{b}")),
+                _ => glob(&format!("http://{host}/{a}*@@{}*", ["a", "b", ""][below(3) as usize])),
+            }
+        })
+        .collect();
+    let keys = (0..keys)
+        .filter_map(|_| {
+            let host = ["h", "h.h"][below(2) as usize];
+            let path = text(below(5));
+            Key::parse(format!("http://{host}/{path}{}", tail(below(5), &mut text)).as_bytes()).ok()
+        })
+        .collect();
+    (chosen, keys)
+}
+
+/// The table against its selectors one by one, for every stamp, while rules are added.
+#[test]
+fn a_table_says_what_its_selectors_say() {
+    for seed in 0..12 {
+        let (selectors, keys) = crowd(seed, 250, 60);
+        let set = MatchSet::new(Sites::default(), 100_000);
+        let mut live: Vec<(u64, Action, Matcher)> = Vec::new();
+        for (index, selector) in selectors.iter().enumerate() {
+            let action = [Action::Soft, Action::Invalidate, Action::Delete][index % 3];
+            let Ok(alone) = Matcher::new(selector, &Sites::default()) else { continue };
+            match set.add(std::slice::from_ref(selector), action) {
+                Ok(seq) => live.push((seq, action, alone)),
+                Err(error) => assert_eq!(error.kind(), PurgeErrorKind::TooManyRules, "{selector:?}: {error}"),
+            }
+        }
+        assert!(live.len() > 180, "most are admitted: {}", live.len());
+        for key in &keys {
+            for after in [0, 1, 57, 120, 249] {
+                let taken = live.iter().filter(|(seq, _, alone)| *seq > after && alone.matches(key.as_ref()));
+                let strongest = taken.clone().map(|(_, action, _)| *action).max();
+                let said = set.judge(key.as_ref(), after);
+                assert_eq!(said.map(|(action, _)| action), strongest, "seed {seed}, {key} after {after}");
+                if let Some((action, by)) = said {
+                    assert!(taken.clone().any(|(seq, own, _)| (*seq, *own) == (by, action)), "{key}: {by} takes it");
+                }
+            }
+        }
+        set.retire();
+        assert!(keys.iter().all(|key| set.judge(key.as_ref(), 0).is_none()));
+    }
+}
+
+#[test]
+fn what_no_literal_leads_to_is_admitted_up_to_a_bound() {
+    let set = MatchSet::new(Sites::default(), 100_000);
+    let unanchored =
+        |n: usize| regex(&format!("http://h/[a-f]+[{}][g-z]{{{}}}", (b'a' + (n % 26) as u8) as char, n / 26 + 1));
+    let mut admitted = 0;
+    let error = loop {
+        match set.add(&[unanchored(admitted)], Action::Delete) {
+            Ok(_) => admitted += 1,
+            Err(error) => break error,
+        }
+        assert!(admitted <= 32);
+    };
+    assert_eq!(error.kind(), PurgeErrorKind::TooManyRules);
+    assert_eq!((error.selector, error.limit().map(|(_, most)| most)), (Some(0), Some(32)));
+    assert_eq!(admitted, 32);
+    set.add(&[unanchored(3)], Action::Soft).expect("one that is there already costs nothing");
+    set.add(&[regex("http://other/[a-f]+[x]")], Action::Delete).expect("another host has room");
+    set.add(&[regex("http://h/[a-f]+word[x]")], Action::Delete).expect("a literal leads to it");
+    let batch: Vec<Selector> = vec![url("http://h/u"), unanchored(40)];
+    assert_eq!(set.add(&batch, Action::Delete).unwrap_err().selector, Some(1));
+    assert_eq!(set.judge(Key::parse(b"http://h/u").unwrap().as_ref(), 0), None, "all or nothing");
+    set.retire();
+    set.add(&[unanchored(40)], Action::Delete).expect("what is retired leaves room");
 }

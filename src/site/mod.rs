@@ -289,6 +289,23 @@ impl Sites {
         Self::place_in(scheme, host, port, self.table.as_ref().and_then(|table| table.find(host)))
     }
 
+    /// Configured names below a canonical name under which a request or a selector may be stored differently than it is written, as the names to
+    /// ask for.
+    pub(crate) fn rewritten_below(&self, name: &[u8]) -> Vec<Vec<u8>> {
+        let Some(table) = &self.table else { return Vec::new() };
+        let names = table.names.iter().filter(|(host, _)| crate::purge::is_below(host, name));
+        let rewrites = |&(site, alias): &(usize, bool)| {
+            alias || table.sites.get(site).is_some_and(|site| site.merge_schemes || !site.policy.keeps_query())
+        };
+        names.filter(|(_, place)| rewrites(place)).map(|(host, _)| host.to_vec()).collect()
+    }
+
+    /// Where keys of hosts without a site of their own are; only scheme and query policy of it count.
+    pub(crate) fn place_of_others(&self, scheme: Scheme) -> Place<'_> {
+        let site = self.table.as_ref().and_then(|table| table.sites.get(table.catch_all?));
+        Self::place_in(scheme, b"", None, site.map(|site| (site, false)))
+    }
+
     /// What a host selector takes: names, ports, and whether below the name.
     pub(crate) fn host_places(&self, name: &[u8], port: Option<u16>, below: bool) -> Vec<(Vec<u8>, Option<u16>, bool)> {
         let Some(table) = &self.table else { return vec![(name.to_vec(), port, below)] };

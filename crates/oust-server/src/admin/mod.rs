@@ -109,7 +109,8 @@ async fn explain(State(admin): Shared, request: Request) -> Result<Response, Pro
     if let Some(edge) = edge.as_object_mut() {
         edge.insert("sample".to_owned(), json!(explained.sample));
     }
-    Ok(json_response(&json!({ "edge": edge, "partial": explained.partial })))
+    let costs: Vec<Value> = explained.costs.iter().map(wire::cost).collect();
+    Ok(json_response(&json!({ "edge": edge, "partial": explained.partial, "costs": costs })))
 }
 
 #[derive(Deserialize)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::StatusCode;
-use oust::purge::{Action, Count, Layers, Purge, PurgeRecord, PurgeState, Selector};
+use oust::purge::{Action, Cost, Count, Layers, Purge, PurgeRecord, PurgeState, Selector};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -219,6 +219,18 @@ pub(super) fn record(record: &PurgeRecord) -> Value {
         "swept_at": record.swept_ms.map(instant),
         "edge": count(record.edge),
         "l2": count(Count::default()),
+    })
+}
+
+/// What a selector costs as a live rule.
+pub(super) fn cost(cost: &Cost) -> Value {
+    let budget = cost.budget.map(|(name, limit)| json!({ "name": name, "limit": limit }));
+    json!({
+        "class": cost.class.as_str(),
+        "work": cost.work,
+        "memory": cost.memory,
+        "places": cost.places,
+        "budget": budget,
     })
 }
 
