@@ -2,6 +2,7 @@
 
 mod error;
 pub(crate) mod gates;
+mod glushkov;
 pub(crate) mod history;
 mod match_set;
 mod nfa;
