@@ -16,7 +16,7 @@
 
 mod build;
 #[cfg(test)]
-mod tests;
+pub(in crate::purge) mod tests;
 
 use std::fmt;
 
@@ -38,8 +38,6 @@ const FEW_WORDS: usize = 16;
 pub(super) enum Unfit {
     /// It looks around: word boundaries, anchors of lines.
     LookAround,
-    /// It has a class of characters that are no bytes.
-    Unicode,
     /// More positions than this when written out.
     Positions(u32),
     /// More steps a byte than this.
@@ -52,7 +50,6 @@ impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LookAround => f.write_str("word boundaries and anchors of lines are not supported"),
-            Self::Unicode => f.write_str("classes of characters beyond ASCII are not supported"),
             Self::Positions(most) => write!(f, "the regex written out has more than {most} positions"),
             Self::Work(most) => write!(f, "the regex takes more than {most} steps for each byte"),
             Self::Memory(most) => write!(f, "the compiled regex takes more than {most} bytes"),

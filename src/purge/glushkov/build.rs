@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
+use regex_syntax::utf8::{Utf8Range, Utf8Sequences};
 
 use super::{Automaton, Entry, Group, MAX_MEMORY, MAX_POSITIONS, MAX_WORK, Masks, Unfit, memory};
 
@@ -123,13 +124,19 @@ impl Sets {
                 let parts: Result<Vec<Tree>, Unfit> = literal.0.iter().map(|&b| self.set([(b, b)])).collect();
                 Tree::all(parts?.into_iter())
             }
-            HirKind::Class(class) => {
-                let bytes = match class {
-                    Class::Bytes(bytes) => bytes.clone(),
-                    Class::Unicode(chars) => chars.to_byte_class().ok_or(Unfit::Unicode)?,
-                };
-                self.set(bytes.ranges().iter().map(|range| (range.start(), range.end())))?
+            HirKind::Class(Class::Bytes(class)) => {
+                self.set(class.ranges().iter().map(|range| (range.start(), range.end())))?
             }
+            // The parser makes one of `a|b` as well, and of literals that happen to be UTF-8.
+            HirKind::Class(Class::Unicode(class)) => match class.to_byte_class() {
+                Some(class) => self.set(class.ranges().iter().map(|range| (range.start(), range.end())))?,
+                None => {
+                    let ranges = class.ranges().iter();
+                    let all = ranges.flat_map(|range| Utf8Sequences::new(range.start(), range.end()));
+                    let parts: Result<Vec<Tree>, Unfit> = all.map(|one| self.sequence(one.as_slice())).collect();
+                    Tree::any(parts?)
+                }
+            },
             HirKind::Look(Look::Start) => Tree::leaf(Kind::Start),
             HirKind::Look(Look::End) => Tree::leaf(Kind::End),
             HirKind::Look(_) => return Err(Unfit::LookAround),
@@ -142,6 +149,11 @@ impl Sets {
 
     fn trees(&mut self, parts: &[Hir]) -> Result<Vec<Tree>, Unfit> {
         parts.iter().map(|part| self.tree(part)).collect()
+    }
+
+    fn sequence(&mut self, ranges: &[Utf8Range]) -> Result<Tree, Unfit> {
+        let parts: Result<Vec<Tree>, Unfit> = ranges.iter().map(|range| self.set([(range.start, range.end)])).collect();
+        Ok(Tree::all(parts?.into_iter()))
     }
 
     fn set(&mut self, ranges: impl IntoIterator<Item = (u8, u8)>) -> Result<Tree, Unfit> {
@@ -234,9 +246,8 @@ pub(super) fn build(hir: &Hir) -> Result<Automaton, Unfit> {
     let step = |plan: &Plan, at: u32, more: &[&[u64]]| contains(&plan.skip, at) || more.iter().any(|s| contains(s, at));
     let first = walk.reach([0], &forward, |at| step(&plan, at, &[&plan.starts]).then_some(at + 1));
     let empty = walk.reach([0], &forward, |at| step(&plan, at, &[&plan.starts, &plan.ends]).then_some(at + 1));
-    let last = walk.reach([accept], &backward, |at| {
-        at.checked_sub(1).filter(|&before| step(&plan, before, &[&plan.ends]))
-    });
+    let last =
+        walk.reach([accept], &backward, |at| at.checked_sub(1).filter(|&before| step(&plan, before, &[&plan.ends])));
     for (places, of) in [(&first, (|masks| &mut masks.first) as fn(&mut Masks) -> &mut u64), (&last, |m| &mut m.last)] {
         for &place in places {
             if let Some(masks) = masks.get_mut(place as usize / 64) {
