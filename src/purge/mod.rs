@@ -5,6 +5,7 @@ mod error;
 pub(crate) mod gates;
 mod glushkov;
 pub(crate) mod history;
+mod literals;
 mod match_set;
 mod nfa;
 mod pattern;
