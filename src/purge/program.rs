@@ -162,12 +162,7 @@ impl Program {
         }
     }
 
-    /// What every text it matches begins with, from the scheme on, or from the path on where it is for several hosts.
-    pub(crate) fn prefix(&self) -> &[u8] {
-        &self.text.literal
-    }
-
-    /// As much of that as is of one piece with the directory: what it is filed under.
+    /// What it is filed under: a literal that every text it matches begins with, or as much of that as is looked for at once.
     pub(crate) fn beginning(&self) -> &[u8] {
         self.text.literal.get(..self.begin).unwrap_or(&self.text.literal)
     }

@@ -3,16 +3,18 @@
 //! Syntax is that of `regex-syntax` without Unicode: no look-around, no back-references. All limits are counted on the parsed tree, where `\*` and
 //! `[*]` are no quantifiers and nested ones are. They are checked before anything is expanded, so that a refusal costs no more than a parse.
 //!
-//! Matching runs on `regex-automata`: a lazy automaton with a cache of [`CACHE_BYTES`] for each thread that matches at the time, and, where
-//! that would thrash (`[ab]*a[ab]{59}`), a simulation of the automaton: at most `MAX_POSITIONS` steps for each byte of the key.
+//! What is left runs on the automaton of [`super::glushkov`], whose steps for each byte of the key are counted and bounded before it is admitted.
+//! Only what looks around (word boundaries) runs on `regex-automata`: a lazy automaton with a cache of [`CACHE_BYTES`] for each thread.
 
 use regex_automata::meta;
 use regex_syntax::ast::{self, Ast, Flag, RepetitionKind, RepetitionRange};
-use regex_syntax::hir::{Hir, HirKind, translate::TranslatorBuilder};
+use regex_syntax::hir::{Hir, HirKind, Look, translate::TranslatorBuilder};
 
 use super::error::SelectorError;
+use super::glushkov::{Automaton, MAX_POSITIONS, Unfit};
+use super::literals::{self, Simple};
 use super::pattern::origin;
-use super::program::{Engine, Program, Target};
+use super::program::{self, Engine, Program, Target};
 use super::selector::{Shape, schemes};
 use super::span::Span;
 use crate::key::canonical::{self, Part};
@@ -24,10 +26,12 @@ pub(crate) const MAX_BYTES: usize = 126;
 pub(crate) const MAX_UNLIMITED: usize = 2;
 /// Largest number in a counted quantifier.
 pub(crate) const MAX_COUNT: u32 = 59;
-/// Most positions when every counted quantifier is written out: what bounds the steps for each byte of a key.
-pub(crate) const MAX_POSITIONS: u32 = 10_000;
-/// Most memory of the compiled automaton; what is over it although within [`MAX_POSITIONS`] repeats large classes.
-pub(crate) const MAX_MEMORY: usize = 4 << 20;
+/// Most positions of what looks around: word boundaries, which the automaton of bits cannot say.
+const MAX_LOOKING: u32 = 64;
+/// Most memory of what looks around.
+const MAX_MEMORY: usize = 1 << 20;
+/// Shortest literal that leads to a regex: shorter ones are in every other key.
+const MIN_REQUIRED: usize = 3;
 /// Memory of the lazy automaton's cache; it is grown as needed, up to this.
 pub(crate) const CACHE_BYTES: usize = 128 << 10;
 /// Deepest nesting of groups.
@@ -66,19 +70,104 @@ pub(super) fn compile(text: &[u8], sites: &Sites) -> Result<Vec<Shape>, Selector
             continue;
         }
         let start = base.len();
+        if target == Target::Url
+            && let Some(simple) = literals::simplify(&parsed.hir)
+        {
+            let source = source(&base, pattern);
+            simplified(simple, &base, source, &mut shapes)?;
+            continue;
+        }
+        let source = source(&base, pattern);
+        let (begin, tail) = split(&parsed.hir);
+        // What is filed under must be of the URL part; where the regex looks at the variation too, it may end at an `@`.
+        let cut = begin.iter().position(|&b| b == b'@' && target == Target::Key).unwrap_or(begin.len());
+        let (filed_under, behind) = begin.split_at_checked(cut).unwrap_or((&begin, &[]));
+        let filed = start.saturating_add(filed_under.len());
+        let dir = directory(&[&base, filed_under].concat(), start);
         literal_prefix(&parsed.hir, &mut base);
-        let dir = directory(&base, start);
-        let source = [b"r", base.as_slice(), pattern.as_bytes()].concat();
-        let engine = Engine::Lazy { regex: Box::new(build(&parsed.hir)?), positions: parsed.positions };
-        shapes.push(Shape::Residual(Box::new(Program::regex(
-            target,
-            (base, start, dir, dir),
-            engine,
-            (Vec::new(), Vec::new()),
-            source,
-        ))));
+        let required = literals::required(&tail).into_iter().chain([behind.to_vec()]).max_by_key(Vec::len);
+        let required = required.filter(|literal| literal.len() >= MIN_REQUIRED).unwrap_or_default();
+        let suffix = literals::suffix(&tail).filter(|_| target == Target::Url).unwrap_or_default();
+        let places = (base, start, dir, filed.max(dir));
+        let engine = engine(&parsed)?;
+        shapes.push(Shape::Residual(Box::new(Program::regex(target, places, engine, (required, suffix), source))));
     }
     Ok(shapes)
+}
+
+/// What tells one regex's program from another's.
+fn source(base: &[u8], pattern: &str) -> Vec<u8> {
+    [b"r", base, pattern.as_bytes()].concat()
+}
+
+/// What is nothing but literals and `.*`, or a few literals, is what a pattern could have said. The URL part is what it is matched against.
+fn simplified(simple: Simple, base: &[u8], source: Vec<u8>, shapes: &mut Vec<Shape>) -> Result<(), SelectorError> {
+    let with_base = |literal: &[u8]| [base, literal].concat();
+    let literal = |literal: &[u8], closed: bool| {
+        let text = with_base(literal);
+        if closed {
+            return Shape::Url(text.into());
+        }
+        let dir = directory(&text, base.len());
+        Shape::Span(Span::new(text, dir, true, false, b""))
+    };
+    match simple {
+        Simple::Literals { literals, closed } => shapes.extend(literals.iter().map(|text| literal(text, closed))),
+        Simple::Runs { first, rest, closed } if rest.is_empty() => shapes.push(literal(&first, closed)),
+        Simple::Runs { first, mut rest, closed } => {
+            if !closed && rest.last().is_some_and(|last| !last.is_empty()) {
+                rest.push(Vec::new());
+            }
+            let text = with_base(&first);
+            let dir = directory(&text, base.len());
+            shapes.push(match rest.as_slice() {
+                [suffix] => Shape::Span(Span::new(text, dir, true, false, suffix)),
+                _ => {
+                    let rest: Vec<(bool, Vec<u8>)> = rest.into_iter().map(|literal| (true, literal)).collect();
+                    let text = program::Part::pattern(text, &rest)?;
+                    Shape::Residual(Box::new(Program::pattern(Target::Url, dir, text, None, source)))
+                }
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The literals an expression begins with, and the rest of it.
+fn split(hir: &Hir) -> (Vec<u8>, Hir) {
+    let mut hir = hir;
+    while let HirKind::Capture(capture) = hir.kind() {
+        hir = &capture.sub;
+    }
+    let mut literal = Vec::new();
+    let HirKind::Concat(parts) = hir.kind() else { return (literal, hir.clone()) };
+    let mut parts = parts.as_slice();
+    while let Some((first, rest)) = parts.split_first() {
+        let mut first = first;
+        while let HirKind::Capture(capture) = first.kind() {
+            first = &capture.sub;
+        }
+        let HirKind::Literal(text) = first.kind() else { break };
+        literal.extend_from_slice(&text.0);
+        parts = rest;
+    }
+    (literal, Hir::concat(parts.to_vec()))
+}
+
+fn engine(parsed: &Parsed) -> Result<Engine, SelectorError> {
+    let limit = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
+    match Automaton::new(&parsed.hir) {
+        Ok(automaton) => Ok(Engine::Bits(Box::new(automaton))),
+        Err(Unfit::LookAround) if parsed.positions <= MAX_LOOKING => {
+            Ok(Engine::Lazy { regex: Box::new(build(&parsed.hir)?), positions: parsed.positions })
+        }
+        Err(Unfit::LookAround) => {
+            Err(SelectorError::over_budget("positions of a regex with word boundaries", limit(MAX_LOOKING)))
+        }
+        Err(Unfit::Positions(most)) => Err(SelectorError::over_budget("regex positions", limit(most))),
+        Err(Unfit::Work(most)) => Err(SelectorError::over_budget("steps of a regex for each byte", limit(most))),
+        Err(Unfit::Memory(most)) => Err(SelectorError::over_budget("bytes of a compiled regex", most)),
+    }
 }
 
 /// The longest directory a literal beginning names: slashes behind `?` or `@@` are none of the path.
@@ -149,7 +238,21 @@ fn parse(pattern: &str, at: usize, target: Target) -> Result<Parsed, SelectorErr
             SelectorError::malformed(format!("not a regex of the supported subset: {}", error.kind()))
                 .at(position(error.span()))
         })?;
+    // `^` is the key's beginning, which is before the scheme.
+    let hir = if hir.properties().look_set().contains(Look::Start) { never_at_start(&hir) } else { hir };
     Ok(Parsed { hir, positions, query: limits.query })
+}
+
+/// The same expression without what begins at the beginning of the text.
+fn never_at_start(hir: &Hir) -> Hir {
+    match hir.kind() {
+        HirKind::Look(Look::Start) => Hir::fail(),
+        HirKind::Capture(capture) => never_at_start(&capture.sub),
+        HirKind::Concat(parts) => Hir::concat(parts.iter().map(never_at_start).collect()),
+        HirKind::Alternation(parts) => Hir::alternation(parts.iter().map(never_at_start).collect()),
+        HirKind::Repetition(repetition) => Hir::repetition(repetition.with(never_at_start(&repetition.sub))),
+        _ => hir.clone(),
+    }
 }
 
 /// Counts a tree and looks for literals no key can match. Recursion is bounded by [`MAX_NESTING`] and the length of the text.

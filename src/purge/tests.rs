@@ -300,8 +300,8 @@ fn shapes() {
     for (selector, dir, beginning) in [
         (pattern("http://h:81/a/b*c*d"), "http://h:81/a/", "http://h:81/a/b"),
         (pattern("http://h/a/b@@*"), "http://h/a/", "http://h/a/b"),
-        (regex("http://h/a/b/x\\.[jp]pg"), "http://h/a/b/", "http://h/a/b/x."),
-        (regex("http://h/(a/)b\\?c/d[xy]"), "http://h/a/", "http://h/a/b?c/d"),
+        (regex("http://h/a/b/x\\.[jp]pg+"), "http://h/a/b/", "http://h/a/b/x."),
+        (regex("http://h/(a/)b\\?c/d[xy]+z"), "http://h/a/", "http://h/a/b?c/d"),
         (regex("http://h/a|b/"), "http://h/", "http://h/"),
         (regex("http://h/a@@b/c+"), "http://h/", "http://h/a"),
     ] {
