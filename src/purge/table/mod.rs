@@ -310,8 +310,10 @@ impl Generation {
         }
         self.forms.fetch_or(1 << bucket.form as u8, Ordering::Release);
         let mut loads = self.loads.lock();
-        let all = loads.entry(place::loaded(shape).into()).or_default();
-        *all = all.and(load);
+        for (whose, load) in place::loaded(shape).into_iter().zip(load.split()) {
+            let all = loads.entry(whose.into()).or_default();
+            *all = all.and(load);
+        }
     }
 
     /// Index of the newest text of a bucket.

@@ -10,8 +10,8 @@
 //!
 //! What is asked itself (the last two rows, variants, patterns of many hosts) stands in buckets. A bucket takes [`CROWD`] texts; the next of its
 //! kind looks for another literal of its own, and is at last one without any. Those are asked of every key of their directory, so their number
-//! and work is bounded for each host, across both generations: readers are bounded, the publisher who goes beyond is told to come again when
-//! older rules are swept.
+//! and work is bounded for each host's root and each of its first directories, across both generations: a key meets the programs of two such
+//! places at most. Readers are bounded; the publisher who goes beyond is told to come again when older rules are swept.
 
 use std::collections::HashMap;
 
@@ -28,7 +28,9 @@ use crate::purge::span::Span;
 
 /// Most programs that one literal leads to.
 const CROWD: u32 = 32;
-/// Most programs of a host that no literal leads to.
+/// Shortest beginning of a name that leads to its programs: shorter ones are those of every other key.
+const MIN_BEGINNING: usize = 3;
+/// Most programs that no literal leads to: of a host's root, and of each of its first directories with all below.
 const UNANCHORED: u64 = 32;
 /// Their work a byte together, in units of about a nanosecond. A single one may be over it.
 const UNANCHORED_WORK: u64 = 64;
@@ -233,12 +235,19 @@ impl Load {
         }
     }
 
+    /// What counts for a host, and what for a first directory of it.
+    pub(super) fn split(self) -> [Self; 2] {
+        let of_directory =
+            Self { unanchored: self.unanchored, unanchored_work: self.unanchored_work, ..Self::default() };
+        [Self { unanchored: 0, unanchored_work: 0, ..self }, of_directory]
+    }
+
     /// The limit it passes.
     fn passes(&self) -> Option<(&'static str, u64)> {
         let heavy = self.unanchored > 1 && self.unanchored_work > UNANCHORED_WORK;
         [
-            (self.unanchored > UNANCHORED, "live rules of a host without a literal", UNANCHORED),
-            (heavy, "work of the live rules of a host without a literal", UNANCHORED_WORK),
+            (self.unanchored > UNANCHORED, "live rules without a literal of a host or first directory", UNANCHORED),
+            (heavy, "work of the live rules without a literal of a host or first directory", UNANCHORED_WORK),
             (self.compared > COMPARED, "live rules of one URL's variants or of the hosts below one name", COMPARED),
             (self.work > HOST_WORK, "work of the live regexes of a host", HOST_WORK),
         ]
@@ -247,16 +256,24 @@ impl Load {
     }
 }
 
-/// Whose keys a shape's work is for: the root of its host, or what else it names.
-pub(super) fn loaded(shape: &Shape) -> &[u8] {
+/// What a shape's work is counted for: its host (or what else it names), and of what no literal leads to its first directory.
+pub(super) fn loaded(shape: &Shape) -> [&[u8]; 2] {
     match shape {
-        Shape::Variant { key, .. } => url_of(key),
-        Shape::Below { name, .. } => name,
+        Shape::Variant { key, .. } => [url_of(key), b""],
+        Shape::Below { name, .. } => [name, b""],
         shape => {
-            let prefix = shape.prefix();
-            prefix.get(..root_len(prefix)).unwrap_or(prefix)
+            let dir = shape.walks().map_or(&[][..], |(dir, _)| dir);
+            let (root, below) = dir.split_at_checked(root_len(dir)).unwrap_or((dir, &[]));
+            let first = memchr::memchr(b'/', below).map_or(root.len(), |slash| root.len() + slash + 1);
+            [root, dir.get(..first).unwrap_or(dir)]
         }
     }
+}
+
+/// Whether few keys come to a bucket.
+fn leads(bucket: &Bucket<'_>) -> bool {
+    let begins = bucket.beginning.is_some_and(|beginning| beginning.rest.len() >= MIN_BEGINNING);
+    begins || !matches!(bucket.by, By::Nothing)
 }
 
 /// Which bucket each part of a rule goes to.
@@ -309,15 +326,18 @@ impl Generation {
                 let anchored = candidates.iter().position(has_room);
                 let choice = anchored.unwrap_or(candidates.len() - 1);
                 let load = load_of(shape, anchored.is_some());
-                let whose = loaded(shape);
-                let all = loads.entry(whose).or_insert_with(|| {
-                    self.load(whose).and(sealed.map_or_else(Load::default, |sealed| sealed.load(whose)))
-                });
-                *all = all.and(load);
                 memory += load.memory;
-                let over = all.passes().or_else(|| (memory > MEMORY).then_some(("bytes of live programs", MEMORY)));
-                if let Some(limit) = over {
-                    return Err(Overfull { rule, limit });
+                if memory > MEMORY {
+                    return Err(Overfull { rule, limit: ("bytes of live programs", MEMORY) });
+                }
+                for (whose, load) in loaded(shape).into_iter().zip(load.split()) {
+                    let all = loads.entry(whose).or_insert_with(|| {
+                        self.load(whose).and(sealed.map_or_else(Load::default, |sealed| sealed.load(whose)))
+                    });
+                    *all = all.and(load);
+                    if let Some(limit) = all.passes() {
+                        return Err(Overfull { rule, limit });
+                    }
                 }
                 if let Some(bucket) = candidates.get(choice) {
                     *crowds.entry(bucket.hash).or_default() += 1;
@@ -357,6 +377,7 @@ pub(crate) fn cost_of(shape: &Shape) -> Cost {
         Place::Asked(candidates) => match candidates.first().map(|bucket| &bucket.by) {
             Some(By::Ending { .. }) => Class::Ending,
             Some(By::Occurring(_)) => Class::Occurring,
+            Some(By::Nothing) if candidates.first().is_some_and(leads) => Class::Beginning,
             Some(By::Nothing) | None => Class::Unanchored,
         },
     };
@@ -365,7 +386,7 @@ pub(crate) fn cost_of(shape: &Shape) -> Cost {
     }
     let budget = match class {
         Class::Compared => Some(("live rules of one URL's variants or of the hosts below one name", COMPARED)),
-        Class::Unanchored => Some(("live rules of a host without a literal", UNANCHORED)),
+        Class::Unanchored => Some(("live rules without a literal of a host or first directory", UNANCHORED)),
         _ => shape.program().map(|_| ("work of the live regexes of a host", HOST_WORK)),
     };
     Cost {
