@@ -200,22 +200,20 @@ impl Plan {
     }
 
     fn options(&mut self, sub: &Tree, copies: u32) {
+        if let Kind::Set(set) = sub.kind {
+            for _ in 0..copies {
+                let at = self.push(set);
+                insert(&mut self.skip, at);
+            }
+            return;
+        }
         let mut starts = Vec::new();
         for _ in 0..copies {
             starts.push(self.at());
-            match sub.kind {
-                Kind::Set(set) => {
-                    let at = self.push(set);
-                    insert(&mut self.skip, at);
-                    starts.clear();
-                }
-                _ => {
-                    if sub.guarded() {
-                        self.pass();
-                    }
-                    self.emit(sub);
-                }
+            if sub.guarded() {
+                self.pass();
             }
+            self.emit(sub);
         }
         // Without one copy none follows: each place before a copy leads behind them all.
         let end = self.at();
