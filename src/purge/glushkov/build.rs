@@ -7,204 +7,10 @@
 //! * what leads out of the place before a part (past an option, to other alternatives) must not be reached by a loop inside that begins at
 //!   the same place. Where one does, the part is `reentrant`, and a position is put before it.
 
-use std::collections::HashMap;
+use regex_syntax::hir::Hir;
 
-use regex_syntax::hir::{Class, Hir, HirKind, Look};
-use regex_syntax::utf8::{Utf8Range, Utf8Sequences};
-
+use super::tree::{Kind, NO_SET, Set, Sets, Tree, contains, insert};
 use super::{Automaton, Entry, Group, MAX_MEMORY, MAX_POSITIONS, MAX_WORK, Masks, Unfit, memory};
-
-/// A set of bytes.
-type Set = [u64; 4];
-
-/// The set of positions that take no byte.
-const NO_SET: u16 = u16::MAX;
-
-/// An expression with its empty parts removed.
-#[derive(Debug)]
-struct Tree {
-    kind: Kind,
-    /// Positions when written out.
-    size: u64,
-    /// Whether a loop inside leads back to its first place.
-    reentrant: bool,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Set(u16),
-    Start,
-    End,
-    All(Vec<Tree>),
-    /// Two or more, none of them of size 0.
-    Any(Vec<Tree>),
-    Repeat {
-        sub: Box<Tree>,
-        min: u32,
-        max: Option<u32>,
-    },
-}
-
-impl Tree {
-    fn leaf(kind: Kind) -> Self {
-        Self { kind, size: 1, reentrant: false }
-    }
-
-    fn all(parts: impl Iterator<Item = Self>) -> Self {
-        let mut parts: Vec<Self> = parts.filter(|part| part.size > 0).collect();
-        if parts.len() == 1
-            && let Some(part) = parts.pop()
-        {
-            return part;
-        }
-        let size = parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.size));
-        let reentrant = parts.first().is_some_and(|part| part.reentrant);
-        Self { kind: Kind::All(parts), size, reentrant }
-    }
-
-    fn any(mut parts: Vec<Self>) -> Self {
-        let before = parts.len();
-        parts.retain(|part| part.size > 0);
-        let option = parts.len() < before;
-        let tree = if parts.len() < 2 {
-            Self::all(parts.into_iter())
-        } else {
-            let apart = (parts.len() - 1) as u64 + u64::from(parts.first().is_some_and(|part| part.reentrant));
-            let size = parts.iter().fold(apart, |sum, part| sum.saturating_add(part.size));
-            Self { kind: Kind::Any(parts), size, reentrant: false }
-        };
-        if option { tree.repeat(0, Some(1)) } else { tree }
-    }
-
-    fn repeat(self, min: u32, max: Option<u32>) -> Self {
-        if self.size == 0 || max == Some(0) {
-            return Self::all(std::iter::empty());
-        }
-        match self.kind {
-            _ if (min, max) == (1, Some(1)) => return self,
-            // An option some times over, a loop some times over.
-            Kind::Repeat { sub, min: 0, max: Some(1) } => return sub.repeat(0, max),
-            Kind::Repeat { sub, min: own @ (0 | 1), max: None } => return sub.repeat(own * min, None),
-            _ => {}
-        }
-        let guarded = self.guarded();
-        let single = matches!(self.kind, Kind::Set(_));
-        let (copies, apart, reentrant) = match max {
-            None => {
-                let guards = u64::from(min == 0 && guarded);
-                (min.max(1), guards + u64::from(!single), if min < 2 { guards == 0 } else { self.reentrant })
-            }
-            Some(max) => {
-                let guards = u64::from(guarded) * u64::from(max.saturating_sub(min));
-                (max, guards, min > 0 && self.reentrant)
-            }
-        };
-        let size = self.size.saturating_mul(u64::from(copies)).saturating_add(apart);
-        Self { kind: Kind::Repeat { sub: Box::new(self), min, max }, size, reentrant }
-    }
-
-    /// Whether an option of it needs a position before it.
-    fn guarded(&self) -> bool {
-        self.reentrant && !matches!(self.kind, Kind::Set(_))
-    }
-}
-
-/// The different sets of bytes of an expression.
-#[derive(Default)]
-struct Sets {
-    sets: Vec<Set>,
-    index: HashMap<Set, u16>,
-}
-
-impl Sets {
-    fn tree(&mut self, hir: &Hir) -> Result<Tree, Unfit> {
-        Ok(match hir.kind() {
-            HirKind::Empty => Tree::all(std::iter::empty()),
-            HirKind::Literal(literal) => {
-                let parts: Result<Vec<Tree>, Unfit> = literal.0.iter().map(|&b| self.set([(b, b)])).collect();
-                Tree::all(parts?.into_iter())
-            }
-            HirKind::Class(Class::Bytes(class)) => {
-                self.set(class.ranges().iter().map(|range| (range.start(), range.end())))?
-            }
-            // The parser makes one of `a|b` as well, and of literals that happen to be UTF-8.
-            HirKind::Class(Class::Unicode(class)) => match class.to_byte_class() {
-                Some(class) => self.set(class.ranges().iter().map(|range| (range.start(), range.end())))?,
-                None => {
-                    let ranges = class.ranges().iter();
-                    let all = ranges.flat_map(|range| Utf8Sequences::new(range.start(), range.end()));
-                    let parts: Result<Vec<Tree>, Unfit> = all.map(|one| self.sequence(one.as_slice())).collect();
-                    Tree::any(parts?)
-                }
-            },
-            HirKind::Look(Look::Start) => Tree::leaf(Kind::Start),
-            HirKind::Look(Look::End) => Tree::leaf(Kind::End),
-            HirKind::Look(_) => return Err(Unfit::LookAround),
-            HirKind::Repetition(repetition) => self.tree(&repetition.sub)?.repeat(repetition.min, repetition.max),
-            HirKind::Capture(capture) => self.tree(&capture.sub)?,
-            HirKind::Concat(parts) => Tree::all(self.trees(parts)?.into_iter()),
-            HirKind::Alternation(parts) => Tree::any(self.trees(parts)?),
-        })
-    }
-
-    fn trees(&mut self, parts: &[Hir]) -> Result<Vec<Tree>, Unfit> {
-        parts.iter().map(|part| self.tree(part)).collect()
-    }
-
-    fn sequence(&mut self, ranges: &[Utf8Range]) -> Result<Tree, Unfit> {
-        let parts: Result<Vec<Tree>, Unfit> = ranges.iter().map(|range| self.set([(range.start, range.end)])).collect();
-        Ok(Tree::all(parts?.into_iter()))
-    }
-
-    fn set(&mut self, ranges: impl IntoIterator<Item = (u8, u8)>) -> Result<Tree, Unfit> {
-        let mut set = Set::default();
-        for (start, end) in ranges {
-            for byte in start..=end {
-                insert(&mut set, u32::from(byte));
-            }
-        }
-        let next = self.sets.len();
-        let id = *self.index.entry(set).or_insert(u16::try_from(next).unwrap_or(NO_SET));
-        if id == NO_SET {
-            return Err(Unfit::Memory(MAX_MEMORY));
-        }
-        if usize::from(id) == next {
-            self.sets.push(set);
-        }
-        Ok(Tree::leaf(Kind::Set(id)))
-    }
-
-    /// Numbers the classes of bytes that no set tells apart; returns a byte of each class.
-    fn classes(&self) -> (Box<[u8; 256]>, Vec<u8>) {
-        let mut class = Box::new([0_u8; 256]);
-        let mut count = 1_usize;
-        for set in &self.sets {
-            // A class that is partly in the set is split: its bytes in the set become a class of their own.
-            let (mut outside, mut split) = ([false; 256], [None; 256]);
-            for byte in 0..=u8::MAX {
-                outside[usize::from(class[usize::from(byte)])] |= !contains(set, u32::from(byte));
-            }
-            for byte in 0..=u8::MAX {
-                let old = usize::from(class[usize::from(byte)]);
-                if outside[old] && contains(set, u32::from(byte)) {
-                    let new = *split[old].get_or_insert_with(|| {
-                        count += 1;
-                        // No more classes than bytes.
-                        u8::try_from(count - 1).unwrap_or(u8::MAX)
-                    });
-                    class[usize::from(byte)] = new;
-                }
-            }
-        }
-        let mut samples = vec![0; count];
-        for byte in 0..=u8::MAX {
-            if let Some(sample) = samples.get_mut(usize::from(class[usize::from(byte)])) {
-                *sample = byte;
-            }
-        }
-        (class, samples)
-    }
-}
 
 pub(super) fn build(hir: &Hir) -> Result<Automaton, Unfit> {
     let mut sets = Sets::default();
@@ -222,23 +28,9 @@ pub(super) fn build(hir: &Hir) -> Result<Automaton, Unfit> {
     let mut plan = Plan::new(words);
     plan.emit(&tree);
     let accept = plan.at();
+    debug_assert_eq!(accept + 1, places, "positions as counted");
     let (groups, entries, work) = plan.groups(accept)?;
     fits(memory(samples.len() * words, words, groups.len(), entries.len()))?;
-
-    let mut masks = vec![Masks::default(); words];
-    for (word, masks) in masks.iter_mut().enumerate() {
-        let get = |set: &[u64]| set.get(word).copied().unwrap_or_default();
-        (masks.loops, masks.skip) = (get(&plan.loops), get(&plan.skip));
-    }
-    let mut rest = entries.iter();
-    for group in &groups {
-        for entry in rest.by_ref().take(group.sources as usize) {
-            if let Some(masks) = masks.get_mut(entry.word as usize) {
-                masks.sources |= entry.mask;
-            }
-        }
-        rest.by_ref().take(group.targets as usize).for_each(drop);
-    }
 
     let forward = Edges::new(plan.edges(), accept);
     let backward = Edges::new(plan.edges().map(|(from, to)| (to, from)), accept);
@@ -248,24 +40,48 @@ pub(super) fn build(hir: &Hir) -> Result<Automaton, Unfit> {
     let empty = walk.reach([0], &forward, |at| step(&plan, at, &[&plan.starts, &plan.ends]).then_some(at + 1));
     let last =
         walk.reach([accept], &backward, |at| at.checked_sub(1).filter(|&before| step(&plan, before, &[&plan.ends])));
-    for (places, of) in [(&first, (|masks| &mut masks.first) as fn(&mut Masks) -> &mut u64), (&last, |m| &mut m.last)] {
-        for &place in places {
-            if let Some(masks) = masks.get_mut(place as usize / 64) {
-                *of(masks) |= 1 << (place % 64);
-            }
-        }
-    }
+    let sources = sources(&groups, &entries, words);
+    let (begin, end) = (bits(&first, words), bits(&last, words));
+    let get = |set: &[u64], word: usize| set.get(word).copied().unwrap_or_default();
+    let masks = (0..words).map(|word| Masks {
+        loops: get(&plan.loops, word),
+        skip: get(&plan.skip, word),
+        sources: get(&sources, word),
+        first: get(&begin, word),
+        last: get(&end, word),
+    });
 
     Ok(Automaton {
         rows: plan.rows(&sets.sets, &samples, words).into(),
         class,
-        masks: masks.into(),
+        masks: masks.collect(),
         groups: groups.into(),
         entries: entries.into(),
         accept: 1 << (accept % 64),
         empty: empty.contains(&accept),
         work,
     })
+}
+
+/// The sources of any group.
+fn sources(groups: &[Group], entries: &[Entry], words: usize) -> Vec<u64> {
+    let mut all = vec![0; words];
+    let mut rest = entries.iter();
+    for group in groups {
+        for entry in rest.by_ref().take(group.sources as usize) {
+            if let Some(word) = all.get_mut(entry.word as usize) {
+                *word |= entry.mask;
+            }
+        }
+        rest.by_ref().take(group.targets as usize).for_each(drop);
+    }
+    all
+}
+
+fn bits(places: &[u32], words: usize) -> Vec<u64> {
+    let mut all = vec![0; words];
+    places.iter().for_each(|&place| insert(&mut all, place));
+    all
 }
 
 /// The expression written out.
@@ -384,22 +200,20 @@ impl Plan {
     }
 
     fn options(&mut self, sub: &Tree, copies: u32) {
+        if let Kind::Set(set) = sub.kind {
+            for _ in 0..copies {
+                let at = self.push(set);
+                insert(&mut self.skip, at);
+            }
+            return;
+        }
         let mut starts = Vec::new();
         for _ in 0..copies {
             starts.push(self.at());
-            match sub.kind {
-                Kind::Set(set) => {
-                    let at = self.push(set);
-                    insert(&mut self.skip, at);
-                    starts.clear();
-                }
-                _ => {
-                    if sub.guarded() {
-                        self.pass();
-                    }
-                    self.emit(sub);
-                }
+            if sub.guarded() {
+                self.pass();
             }
+            self.emit(sub);
         }
         // Without one copy none follows: each place before a copy leads behind them all.
         let end = self.at();
@@ -571,14 +385,4 @@ fn append(places: &mut [u32], entries: &mut Vec<Entry>) {
         let mask = chunk.iter().fold(0, |mask, place| mask | 1 << (place % 64));
         entries.push(Entry { word, mask });
     }
-}
-
-fn insert(set: &mut [u64], bit: u32) {
-    if let Some(word) = set.get_mut(bit as usize / 64) {
-        *word |= 1 << (bit % 64);
-    }
-}
-
-fn contains(set: &[u64], bit: u32) -> bool {
-    set.get(bit as usize / 64).is_some_and(|word| word >> (bit % 64) & 1 == 1)
 }
