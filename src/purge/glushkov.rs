@@ -13,7 +13,6 @@
 //! are closed over everything. One pass over them is enough.
 //!
 //! Some positions take no byte: those that keep alternatives apart, and `^` and `$`, crossed only when a match begins or when the text ends.
-#![cfg_attr(not(test), expect(dead_code, reason = "selectors do not use it yet"))]
 
 mod build;
 #[cfg(test)]

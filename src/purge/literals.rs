@@ -2,7 +2,6 @@
 //!
 //! Expressions are anchored at the start of the text and open at its end. Texts are keys, which hold no line feed: `.` is any byte.
 //! Recursion is as deep as the expression, which its parser bounds.
-#![cfg_attr(not(test), expect(dead_code, reason = "selectors do not use it yet"))]
 
 use regex_syntax::hir::{Class, ClassBytesRange, ClassUnicodeRange, Hir, HirKind, Look, Repetition};
 

@@ -188,14 +188,14 @@ impl Program {
         Anchors { suffix, required, by_path: self.target == Target::Path }
     }
 
-    /// What a byte of a key costs in the worst case, in units of about a nanosecond; 1 for what is a search of literals.
+    /// What a byte of a key costs in the worst case, in units of about a nanosecond; 0 for what is a search of literals.
     pub(crate) fn work(&self) -> u32 {
         match &self.text.body {
             Body::Mixed { nfa, .. } => nfa.work(),
             Body::Regex { engine: Engine::Bits(automaton), .. } => automaton.work(),
             // A step of the simulation that a lazy automaton falls back to takes some 10 ns.
             Body::Regex { engine: Engine::Lazy { positions, .. }, .. } => positions.saturating_mul(10),
-            _ => 1,
+            _ => 0,
         }
     }
 

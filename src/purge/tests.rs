@@ -302,7 +302,7 @@ fn shapes() {
         (pattern("http://h/a/b@@*"), "http://h/a/", "http://h/a/b"),
         (regex("http://h/a/b/x\\.[jp]pg+"), "http://h/a/b/", "http://h/a/b/x."),
         (regex("http://h/(a/)b\\?c/d[xy]+z"), "http://h/a/", "http://h/a/b?c/d"),
-        (regex("http://h/a|b/"), "http://h/", "http://h/"),
+        (regex("http://h/a+|b/"), "http://h/", "http://h/"),
         (regex("http://h/a@@b/c+"), "http://h/", "http://h/a"),
     ] {
         let Shape::Residual(program) = shape(selector.clone()) else { panic!("{selector:?}") };

@@ -25,6 +25,11 @@ impl Verdict {
         (!layers.edge || covered(self.edge)) && (!layers.l2 || covered(self.l2))
     }
 
+    /// Whether no rule could add anything but its number.
+    pub(super) fn is_final(&self) -> bool {
+        self.covers(Action::Delete, Layers { edge: true, l2: true })
+    }
+
     /// Fills and revalidations are fenced by every rule, whatever its action and layers.
     pub(crate) fn takes_fill(&self) -> bool {
         self.edge.is_some() || self.l2.is_some()

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 
 use super::place::{beginning_of, below, bucket, directory, ending_of, host_and_port, occurring, variants, window};
-use super::scan::Endings;
+use super::scan::{Endings, Lengths};
 use super::{EDGE, Form, Generation, L2, More, Newest, Node, Run, Taps, flat_hash, host_hash, seed, tapped};
 use crate::key::{ByteChain, Windows};
 use crate::purge::selector::{Shape, Subject};
@@ -68,6 +68,9 @@ impl<'a> Question<'a, '_> {
                 let hash = directory(hash);
                 if let Some(node) = self.node(hash, usize::from(end)) {
                     self.under(node, usize::from(end), true);
+                    if self.verdict.is_final() {
+                        return;
+                    }
                 }
             }
         }
@@ -79,6 +82,9 @@ impl<'a> Question<'a, '_> {
             }
         }
         for node in std::mem::take(&mut self.last) {
+            if self.verdict.is_final() {
+                return;
+            }
             if let Some(more) = node.more.get() {
                 self.windows(node, more);
             }
@@ -176,7 +182,7 @@ impl<'a> Question<'a, '_> {
             more.path.each(path_end.saturating_sub(end), |len| self.ending(node, end, len, runs, true));
             more.url.each(url_end.saturating_sub(end), |len| self.ending(node, end, len, runs, false));
         }
-        if more.windows.load(Ordering::Acquire) | more.unanchored.load(Ordering::Acquire) != 0 {
+        if more.scales.load(Ordering::Acquire) | more.unanchored.load(Ordering::Acquire) != 0 {
             self.last.push(node);
         }
         if is_directory {
@@ -226,32 +232,33 @@ impl<'a> Question<'a, '_> {
 
     /// Asks the programs whose literal occurs behind a node.
     fn windows(&mut self, node: &'a Node, more: &More) {
+        let Some(offsets) = more.windows.get() else { return };
         let text = self.subject.key.text().get(usize::from(node.len)..).unwrap_or_default();
-        let mut scales = more.windows.load(Ordering::Acquire);
+        let mut scales = more.scales.load(Ordering::Acquire);
         let mut hashes: SmallVec<[u64; 128]> = SmallVec::new();
         while scales != 0 {
             let scale = scales.trailing_zeros();
             scales &= scales - 1;
+            let Some(offsets) = offsets.get(scale as usize) else { return };
             hashes.clear();
             Windows::roll(text, 1 << scale, &mut hashes);
             for (at, &first) in hashes.iter().enumerate() {
                 let filed = window(node.hash, scale, first);
                 if self.generation.store.may_hold(filed) {
-                    self.occurrences(filed, at, &hashes);
+                    self.occurrences(filed, offsets, hashes.get(at..).unwrap_or_default());
+                    if self.verdict.is_final() {
+                        return;
+                    }
                 }
             }
         }
     }
 
-    /// Asks the programs whose literal begins with a window at byte `at` and ends with one of `hashes`.
-    #[cold]
-    fn occurrences(&mut self, filed: u64, at: usize, hashes: &[u64]) {
-        let heads = &self.generation.heads;
-        let found =
-            self.generation.store.find(filed, |index| heads.get(index as usize).is_some_and(|head| head.hash == filed));
-        let Some(head) = found.and_then(|index| heads.get(index as usize)) else { return };
-        head.offsets.each(hashes.len().saturating_sub(at), |offset| {
-            if let Some(&last) = hashes.get(at + offset - 1) {
+    /// Asks the programs whose literal begins with the first window and ends with another.
+    #[inline(never)]
+    fn occurrences(&mut self, filed: u64, offsets: &Lengths, windows: &[u64]) {
+        offsets.each(windows.len(), |offset| {
+            if let Some(&last) = windows.get(offset - 1) {
                 let hash = bucket(occurring(filed, offset - 1, last));
                 if self.generation.store.may_hold(hash) {
                     self.bucket(hash);

@@ -35,7 +35,7 @@ use self::store::Store;
 use super::Action;
 use super::rules::Rule;
 use super::selector::{Compiled, Shape};
-use crate::key::{KeyRef, hash as flat_hash, prefix_hash};
+use crate::key::{KeyRef, MAX_KEY, hash as flat_hash, prefix_hash};
 
 /// What a hash is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,19 +144,16 @@ struct More {
     runs: AtomicU32,
     /// For a directory: what follows it in literal beginnings.
     beginnings: Lengths,
-    /// Logs of the sizes of windows in use.
-    windows: AtomicU32,
+    /// For each size of windows, by its log, how far apart the first and the last window of literals are, plus one.
+    windows: OnceLock<Box<[Lengths; SCALES]>>,
+    /// Logs of the sizes in use.
+    scales: AtomicU32,
     /// Whether there are programs that no literal leads to.
     unanchored: AtomicU32,
 }
 
-/// The first window of literals that must occur, and how far behind it their last windows are.
-#[derive(Debug)]
-struct Head {
-    hash: u64,
-    /// Offsets plus one.
-    offsets: Lengths,
-}
+/// Sizes of windows: 1 to the longest key.
+const SCALES: usize = MAX_KEY.ilog2() as usize + 1;
 
 /// How the run between a beginning and an ending is bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,7 +192,6 @@ pub(crate) struct Generation {
     cells: boxcar::Vec<Cell>,
     texts: boxcar::Vec<Text>,
     nodes: boxcar::Vec<Node>,
-    heads: boxcar::Vec<Head>,
     /// Bits of [`Form`] in use.
     forms: AtomicU32,
     /// Rules that can only be judged once the response is known (tags, variants), in order of their numbers.
@@ -222,7 +218,6 @@ impl Generation {
             + self.cells.count() * size_of::<Cell>()
             + self.texts.count() * size_of::<Text>()
             + self.nodes.count() * size_of::<Node>()
-            + self.heads.count() * size_of::<Head>()
     }
 
     fn uses(&self, form: Form) -> bool {
@@ -264,8 +259,10 @@ impl Generation {
 
     /// A cell for `part` of `rule`; its index plus one.
     fn push(&self, hash: u64, rule: &Arc<Rule>, part: u32, older: u32) -> u32 {
-        let mut newest =
-            older.checked_sub(1).and_then(|at| self.cells.get(at as usize)).map_or(Newest::default(), |c| c.newest);
+        let mut newest = older
+            .checked_sub(1)
+            .and_then(|at| self.cells.get(at as usize))
+            .map_or_else(Newest::default, |cell| cell.newest);
         for (tier, named) in [rule.layers.edge, rule.layers.l2].into_iter().enumerate() {
             if named {
                 newest[verb(rule.action)][tier] = rule.seq;
@@ -385,21 +382,13 @@ impl Generation {
         match &bucket.by {
             place::By::Ending { run, len } => self.open_ending(node, *run, *len),
             place::By::Occurring(spot) => {
-                let hash = place::window(node.hash, spot.scale, spot.first);
-                let found =
-                    self.store.find(hash, |at| self.heads.get(at as usize).is_some_and(|head| head.hash == hash));
-                let head = match found {
-                    Some(at) => at as usize,
-                    None => {
-                        let index = self.heads.push(Head { hash, offsets: Lengths::default() });
-                        self.store.put(hash, index, None);
-                        index
-                    }
-                };
-                if let Some(head) = self.heads.get(head) {
-                    head.offsets.add(spot.offset + 1);
+                // Readers ask for the first window before they look for the last one.
+                self.store.announce(place::window(node.hash, spot.scale, spot.first));
+                let more = self.more(node);
+                if let Some(offsets) = more.windows.get_or_init(Box::default).get(spot.scale as usize) {
+                    offsets.add(spot.offset + 1);
                 }
-                self.more(node).windows.fetch_or(1 << spot.scale, Ordering::Release);
+                more.scales.fetch_or(1 << spot.scale, Ordering::Release);
             }
             place::By::Nothing => {
                 self.more(node).unanchored.store(1, Ordering::Release);

@@ -70,7 +70,7 @@ pub(super) enum Place<'a> {
     /// All that begins and ends so.
     Ending { beginning: Beginning<'a>, run: Run, suffix: &'a [u8] },
     /// To be asked itself, in one of these, best first. The last takes what the others have no room for.
-    Asked(SmallVec<[Bucket<'a>; 3]>),
+    Asked(Vec<Bucket<'a>>),
 }
 
 /// A place for texts that are asked themselves.
@@ -151,7 +151,7 @@ pub(super) fn host_and_port(name: &[u8], port: u16) -> u64 {
 
 /// Where a shape goes.
 pub(super) fn places(shape: &Shape) -> Place<'_> {
-    let one = |form, hash| Place::Asked(SmallVec::from_iter([Bucket { hash, form, beginning: None, by: By::Nothing }]));
+    let one = |form, hash| Place::Asked(vec![Bucket { hash, form, beginning: None, by: By::Nothing }]);
     match shape {
         Shape::Url(text) => Place::Exact(Form::Url, tapped(Form::Url, prefix_hash(text))),
         Shape::Key(text) => Place::Exact(Form::Key, tapped(Form::Key, prefix_hash(text))),
@@ -169,7 +169,7 @@ pub(super) fn places(shape: &Shape) -> Place<'_> {
             let beginning = Beginning::of(program.beginning(), program.directory().len());
             let node = beginning.hash();
             let anchors = program.anchors();
-            let mut candidates = SmallVec::new();
+            let mut candidates = Vec::with_capacity(3);
             let mut candidate = |leads: u64, by: By| {
                 candidates.push(Bucket { hash: bucket(leads), form: Form::Bucket, beginning: Some(beginning), by });
             };
@@ -359,7 +359,7 @@ impl Generation {
 }
 
 fn load_of(shape: &Shape, anchored: bool) -> Load {
-    let work = shape.program().map_or(1, |program| u64::from(program.work()));
+    let work = shape.program().map_or(0, |program| u64::from(program.work()));
     let memory = shape.program().map_or(0, |program| program.memory() as u64);
     match shape {
         Shape::Variant { .. } | Shape::Below { .. } => Load { compared: 1, work, memory, ..Load::default() },

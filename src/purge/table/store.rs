@@ -117,6 +117,16 @@ impl Store {
         None
     }
 
+    /// Makes [`may_hold`](Self::may_hold) true for a hash under which nothing is filed. One writer at a time.
+    pub(super) fn announce(&self, hash: u64) {
+        if !self.may_hold(hash) {
+            let newest = self.segments.iter().rev().find_map(OnceLock::get);
+            let (filter, bits) =
+                newest.unwrap_or_else(|| self.segments[0].get_or_init(|| Segment::new(FIRST))).bits(hash);
+            filter.fetch_or(bits, Ordering::Release);
+        }
+    }
+
     /// Files `index`, in the place of `older` if that was filed under the same hash for the same text. One writer at a time.
     pub(super) fn put(&self, hash: u64, index: usize, older: Option<u32>) {
         // Rules are capped far below what 32 bits number.
