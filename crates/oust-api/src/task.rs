@@ -1,0 +1,121 @@
+//! Tasks: what a vendor's client asks after, as a view of the engine's purge record.
+//!
+//! A task holds what was asked in the vendor's words and the identity of the purge; its state is that of the purge, read when it is asked for.
+//! Bounded: the oldest are forgotten.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::Arc;
+
+use oust::Cache;
+use oust::purge::{Count, PurgeId, PurgeState};
+use parking_lot::Mutex;
+
+/// One purge as its asker knows it.
+#[derive(Debug)]
+pub(crate) struct Task<I, D> {
+    pub(crate) id: I,
+    /// Index of the account it belongs to.
+    pub(crate) account: usize,
+    /// `None` where there was nothing to do.
+    pub(crate) purge: Option<PurgeId>,
+    pub(crate) created_ms: u64,
+    /// What was asked, in the vendor's words.
+    pub(crate) asked: D,
+}
+
+/// How far a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Effective; the sweep has not begun.
+    Waiting,
+    /// The sweep has begun at this time, milliseconds since the Unix epoch.
+    Running(u64),
+    /// Swept: from when to when.
+    Done(u64, u64),
+}
+
+impl<I, D> Task<I, D> {
+    /// Its progress and what it has ended so far. A purge that has left the engine's history counts as swept when it was made.
+    pub(crate) fn progress(&self, cache: &Cache) -> (Progress, Count) {
+        let Some(record) = self.purge.and_then(|id| cache.purge_record(id)) else {
+            return (Progress::Done(self.created_ms, self.created_ms), Count::default());
+        };
+        let progress = match (record.state, record.started_ms, record.swept_ms) {
+            (PurgeState::Swept, started, swept) => {
+                let swept = swept.unwrap_or(self.created_ms);
+                Progress::Done(started.unwrap_or(swept), swept)
+            }
+            (_, Some(started), _) => Progress::Running(started),
+            _ => Progress::Waiting,
+        };
+        (progress, record.edge)
+    }
+}
+
+/// The tasks of one dialect, of all accounts.
+#[derive(Debug)]
+pub(crate) struct Tasks<I, D> {
+    keep: usize,
+    kept: Mutex<Kept<I, D>>,
+}
+
+#[derive(Debug)]
+struct Kept<I, D> {
+    by_id: HashMap<I, Arc<Task<I, D>>>,
+    /// Oldest first.
+    order: VecDeque<I>,
+}
+
+impl<I: Hash + Eq + Clone, D> Tasks<I, D> {
+    pub(crate) fn new(keep: usize) -> Self {
+        Self { keep: keep.max(1), kept: Mutex::new(Kept { by_id: HashMap::new(), order: VecDeque::new() }) }
+    }
+
+    /// Adds a task. Its id is the caller's to make unique.
+    pub(crate) fn add(&self, task: Task<I, D>) -> Arc<Task<I, D>> {
+        let task = Arc::new(task);
+        let mut kept = self.kept.lock();
+        if kept.by_id.insert(task.id.clone(), Arc::clone(&task)).is_none() {
+            kept.order.push_back(task.id.clone());
+        }
+        while kept.order.len() > self.keep {
+            if let Some(oldest) = kept.order.pop_front() {
+                kept.by_id.remove(&oldest);
+            }
+        }
+        task
+    }
+
+    /// A task of this account; another's is as unknown as none.
+    pub(crate) fn of_account(&self, id: &I, account: usize) -> Option<Arc<Task<I, D>>> {
+        self.kept.lock().by_id.get(id).filter(|task| task.account == account).cloned()
+    }
+
+    /// All tasks of an account, newest first. O(all tasks).
+    pub(crate) fn list(&self, account: usize) -> Vec<Arc<Task<I, D>>> {
+        let kept = self.kept.lock();
+        let newest_first = kept.order.iter().rev().filter_map(|id| kept.by_id.get(id));
+        newest_first.filter(|task| task.account == account).cloned().collect()
+    }
+}
+
+/// Random bytes for ids that nobody guesses.
+///
+/// # Errors
+///
+/// If the operating system has none to give.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
