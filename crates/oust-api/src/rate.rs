@@ -80,7 +80,8 @@ impl Limiter {
         self.count(now_ms, 0)
     }
 
-    fn count(&self, now_ms: u64, requests: u64) -> Quota {
+    /// Counts so many at once, admitted or not.
+    pub(crate) fn count(&self, now_ms: u64, requests: u64) -> Quota {
         let length = u64::try_from(self.rate.window.as_millis()).unwrap_or(u64::MAX);
         let mut window = self.window.lock();
         // A clock that was set back must not lengthen a window.
