@@ -592,3 +592,18 @@ fn credentials_are_of_one_account() {
     let twice = Azion { tokens: vec!["a".into(), "a".into()], ..Azion::default() };
     assert!(Api::new(cache(), [Account { azion: Some(twice), ..Account::new("twice", ["h"]) }]).is_ok());
 }
+
+#[test]
+fn what_the_engine_has_no_room_for_is_to_be_sent_again() {
+    let cache = Config::new().background_sweep(false).max_rules(2).build().unwrap();
+    let fixture = Fixture { api: Api::new(cache.clone(), [acme()]).unwrap(), cache, clock: fixture().clock };
+    fixture.store("http://www.example.com/a");
+    let three = urls(&["http://www.example.com/a", "http://www.example.com/b", "http://www.example.com/c"]);
+    for (path, _) in PATHS.iter().filter(|(_, kind)| *kind != "wildcard") {
+        let answer = fixture.post(path, &[TOKEN, V3], &three);
+        assert_eq!((answer.status.as_u16(), field(&answer, "retry-after")), (503, Some("1")), "{path}");
+        let said = if path.starts_with("/v4") { &answer.json["errors"][0]["detail"] } else { &answer.json["detail"] };
+        assert!(said.as_str().unwrap().contains("cap of 2 live rules"), "{path}: {said}");
+        assert!(fixture.holds("http://www.example.com/a"), "all or nothing");
+    }
+}

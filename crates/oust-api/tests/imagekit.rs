@@ -338,3 +338,17 @@ fn credentials_are_of_one_account() {
     assert!(!error.contains("private_abc"), "no secret is printed");
     assert!(api([acme(), account("empty", "", "h")]).contains("'empty'"));
 }
+
+#[test]
+fn what_the_engine_has_no_room_for_is_to_be_sent_again() {
+    let cache = Config::new().background_sweep(false).max_rules(1).build().unwrap();
+    let fixture = Fixture { api: Api::new(cache.clone(), [acme()]).unwrap(), cache, clock: fixture().clock };
+    assert_eq!(purge(&fixture, URL).status, 201);
+    fixture.store(URL);
+    let answer = purge(&fixture, URL);
+    assert_error(&answer, 503);
+    assert!(answer.json["message"].as_str().unwrap().contains("cap of 1 live rules"), "{answer:?}");
+    assert!(fixture.holds(URL));
+    fixture.cache.sweep();
+    assert_eq!(purge(&fixture, URL).status, 201);
+}

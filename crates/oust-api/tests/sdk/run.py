@@ -67,7 +67,7 @@ def packages(prefix):
         done = prefix / name / "installed"
         if not done.exists():
             venv.create(prefix / name, with_pip=True)
-            install([str(prefix / name / "bin" / "pip"), "install", "--quiet", package], package)
+            install([str(prefix / name / "bin" / "pip"), "install", "--quiet", "--retries", "2", package], package)
             done.touch()
 
 
