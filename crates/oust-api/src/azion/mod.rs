@@ -42,6 +42,17 @@ struct Quotas {
     objects: Limiter,
 }
 
+impl Quotas {
+    /// Counts the URLs and keys a request names.
+    fn name(&self, asked: &Asked, kind: Kind, now_ms: u64) -> Result<(), Problem> {
+        if kind == Kind::Wildcard {
+            return Ok(());
+        }
+        let quota = self.objects.count(now_ms, u64::try_from(asked.items.len()).unwrap_or(u64::MAX));
+        if quota.admitted { Ok(()) } else { Err(Problem::throttled("objects", quota, now_ms)) }
+    }
+}
+
 impl Dialect {
     /// # Errors
     ///
@@ -93,13 +104,9 @@ impl Dialect {
         } else if call.method != Method::POST {
             Err(Problem::method())
         } else {
-            let asked = acceptable.and_then(|()| Asked::read(call.body, kind, &route));
-            asked.and_then(|asked| {
-                let named = u64::try_from(asked.items.len()).unwrap_or(u64::MAX);
-                let objects = quotas.objects.count(call.now_ms, if kind == Kind::Wildcard { 0 } else { named });
-                if !objects.admitted && kind != Kind::Wildcard {
-                    return Err(Problem::throttled("objects", objects, call.now_ms));
-                }
+            acceptable.and_then(|()| {
+                let asked = Asked::read(call.body, kind, &route)?;
+                quotas.name(&asked, kind, call.now_ms)?;
                 let outcome = purge(shared, account, &asked, kind, version)?;
                 Ok(outcome.reply(&asked, kind, version))
             })
