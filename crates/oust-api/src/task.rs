@@ -1,7 +1,7 @@
 //! Tasks: what a vendor's client asks after, as a view of the engine's purge record.
 //!
 //! A task holds what was asked in the vendor's words and the identity of the purge; its state is that of the purge, read when it is asked for.
-//! Bounded in number and bytes: the oldest are forgotten.
+//! Bounded in number and, for those added with a weight, in bytes: the oldest are forgotten.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -11,8 +11,8 @@ use oust::Cache;
 use oust::purge::{Count, PurgeId, PurgeState};
 use parking_lot::Mutex;
 
-/// Most bytes of what was asked that one dialect keeps, as far as tasks are added with their size.
-const KEEP_BYTES: usize = 64 << 20;
+/// Most bytes of weighed tasks.
+const MAX_BYTES: usize = 64 << 20;
 
 /// One purge as its asker knows it.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub(crate) struct Tasks<I, D> {
 #[derive(Debug)]
 struct Kept<I, D> {
     by_id: HashMap<I, Arc<Task<I, D>>>,
-    /// Oldest first, with their sizes.
+    /// Oldest first, with their weights.
     order: VecDeque<(I, usize)>,
     bytes: usize,
 }
@@ -78,22 +78,22 @@ impl<I: Hash + Eq + Clone, D> Tasks<I, D> {
 
     /// Adds a task. Its id is the caller's to make unique.
     pub(crate) fn add(&self, task: Task<I, D>) -> Arc<Task<I, D>> {
-        self.add_sized(task, 0)
+        self.add_weighed(task, 0)
     }
 
-    /// As [`Tasks::add`], for a task whose client chose how many bytes of text it holds.
-    pub(crate) fn add_sized(&self, task: Task<I, D>, bytes: usize) -> Arc<Task<I, D>> {
+    /// As [`Tasks::add`], for a task that holds about so many bytes. The newest always stays.
+    pub(crate) fn add_weighed(&self, task: Task<I, D>, bytes: usize) -> Arc<Task<I, D>> {
         let task = Arc::new(task);
         let mut kept = self.kept.lock();
         if kept.by_id.insert(task.id.clone(), Arc::clone(&task)).is_none() {
             kept.order.push_back((task.id.clone(), bytes));
             kept.bytes = kept.bytes.saturating_add(bytes);
         }
-        // The newest stays, whatever its size.
-        while kept.order.len() > self.keep || (kept.bytes > KEEP_BYTES && kept.order.len() > 1) {
-            let Some((oldest, bytes)) = kept.order.pop_front() else { break };
-            kept.bytes = kept.bytes.saturating_sub(bytes);
-            kept.by_id.remove(&oldest);
+        while kept.order.len() > self.keep || (kept.bytes > MAX_BYTES && kept.order.len() > 1) {
+            if let Some((oldest, bytes)) = kept.order.pop_front() {
+                kept.bytes = kept.bytes.saturating_sub(bytes);
+                kept.by_id.remove(&oldest);
+            }
         }
         task
     }
@@ -160,11 +160,11 @@ mod tests {
     #[test]
     fn bytes_are_bounded() {
         let tasks = Tasks::new(10);
-        (1..=3).for_each(|id| drop(tasks.add_sized(task(id), KEEP_BYTES / 2)));
+        (1..=3).for_each(|id| drop(tasks.add_weighed(task(id), MAX_BYTES / 2)));
         assert_eq!(ids(&tasks), [3, 2]);
-        tasks.add_sized(task(4), KEEP_BYTES * 2);
+        tasks.add_weighed(task(4), MAX_BYTES * 2);
         assert_eq!(ids(&tasks), [4], "one that is over the bound by itself");
-        tasks.add_sized(task(5), KEEP_BYTES);
+        tasks.add_weighed(task(5), MAX_BYTES);
         tasks.add(task(6));
         assert_eq!(ids(&tasks), [6, 5], "what was forgotten no longer counts");
     }

@@ -542,7 +542,8 @@ fn accounts_that_are_none() {
     };
     assert!(api(bad(&|_| {})).is_ok());
     let resource = |uuid: &str, host: &str| [(uuid.to_owned(), host.to_owned())].into();
-    let cases: [(&dyn Fn(&mut Medianova), &str); 10] = [
+    type Case<'a> = (&'a dyn Fn(&mut Medianova), &'a str);
+    let cases: [Case<'_>; 10] = [
         (&|m| m.organization = String::new(), "organization is empty"),
         (&|m| m.tokens.push(String::new()), "one of tokens is empty"),
         (&|m| m.tokens.push("fixed-token".into()), "one of tokens is that of another account too"),
@@ -564,7 +565,7 @@ fn accounts_that_are_none() {
             },
             "resource '660F9511-F30C-52E5-B827-557766551111' is that of another account too",
         ),
-        (&|m| _ = m.resources.insert("R2".into(), "other.example".into()), "resource 'r2' is there twice"),
+        (&|m| drop(m.resources.insert("R2".into(), "other.example".into())), "resource 'r2' is there twice"),
     ];
     for (change, wrong) in cases {
         let error = api(bad(change)).map(|_| ()).unwrap_err().to_string();

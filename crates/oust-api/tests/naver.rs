@@ -289,23 +289,26 @@ fn accounts_keep_to_themselves() {
     assert_eq!((record.by.as_str(), record.action, record.layers.edge), ("acme", oust::Action::Delete, true));
 }
 
-/// What a target takes of the account's hosts, by kind.
+/// Type and targets of a purge, the paths it takes and those it leaves.
+type Case = (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
+
+/// What a target takes of the account's hosts.
 #[test]
 fn what_is_taken() {
-    let longer = "/a/b/c/d.png?v=1&w=2@@lang=de";
-    let table: [(&str, &[&str], &[&str], &[&str]); 13] = [
+    const LONGER: &str = "/a/b/c/d.png?v=1&w=2@@lang=de";
+    let table: [Case; 13] = [
         ("URL", &["/a"], &["/a", "/a@@lang=de"], &["/a?", "/a/", "/A", "/ab", "/a?b", "/b", "/"]),
         ("URL", &["/a?x=1&y"], &["/a?x=1&y"], &["/a", "/a?y&x=1", "/a?x=1&y&z", "/a?X=1&y"]),
         ("URL", &["/%7Eb/../c%2fd"], &["/c%2Fd"], &["/c/d", "/~b/c%2Fd"]),
         ("URL", &["/p q\u{e9}", "/e@@f"], &["/p%20q%C3%A9", "/e%40%40f"], &["/e@@f", "/p"]),
         ("URL", &["/"], &["/"], &["/a", "/?"]),
-        ("DIRECTORY", &["/*"], &["/", "/a", longer, "/?q"], &[]),
-        ("DIRECTORY", &["/a/*"], &["/a/", "/a/b", "/a/b/c?d", longer, "/a/?q"], &["/a", "/ab", "/a?/", "/b/a/c"]),
-        ("DIRECTORY", &[r"/a/\*"], &["/a/", longer], &["/a", "/", "/a%5C/b"]),
+        ("DIRECTORY", &["/*"], &["/", "/a", LONGER, "/?q"], &[]),
+        ("DIRECTORY", &["/a/*"], &["/a/", "/a/b", "/a/b/c?d", LONGER, "/a/?q"], &["/a", "/ab", "/a?/", "/b/a/c"]),
+        ("DIRECTORY", &[r"/a/\*"], &["/a/", LONGER], &["/a", "/", "/a%5C/b"]),
         ("DIRECTORY", &["/x@@y/*"], &["/x%40%40y/z"], &["/x@@y/z", "/x"]),
-        ("PATTERN", &["/*.png"], &["/a.png", longer, "/.png", "/a.b.png"], &["/a.PNG", "/a.pngx", "/png", "/a?b.png"]),
-        ("PATTERN", &["/a/*.png"], &["/a/b.png?q", longer, "/a/.png"], &["/a.png", "/b/a/c.png", "/a/b.png/c"]),
-        ("PATTERN", &[r"/a/\*.png"], &[longer], &["/a/b.css"]),
+        ("PATTERN", &["/*.png"], &["/a.png", LONGER, "/.png", "/a.b.png"], &["/a.PNG", "/a.pngx", "/png", "/a?b.png"]),
+        ("PATTERN", &["/a/*.png"], &["/a/b.png?q", LONGER, "/a/.png"], &["/a.png", "/b/a/c.png", "/a/b.png/c"]),
+        ("PATTERN", &[r"/a/\*.png"], &[LONGER], &["/a/b.css"]),
         ("PATTERN", &["/*.tar.gz"], &["/a/b.tar.gz"], &["/a.gz", "/a.tar"]),
     ];
     for (kind, targets, taken, left) in table {

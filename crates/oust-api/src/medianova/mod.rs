@@ -26,6 +26,9 @@ use request::Page;
 
 const LOGIN: &str = "/api/v1/auth/login/token";
 
+/// The answer to a request that is refused. Boxed, since results are passed about with it.
+type Refusal = Box<Reply>;
+
 /// The dialect's state.
 #[derive(Debug)]
 pub(crate) struct Dialect {
@@ -89,10 +92,10 @@ impl Dialect {
         } else {
             self.purges(shared, call, Resource::of_path(call.path)?)
         };
-        Some(answer.unwrap_or_else(|refusal| refusal))
+        Some(answer.unwrap_or_else(|refusal| *refusal))
     }
 
-    fn login(&self, shared: &Shared, call: &Call<'_>) -> Result<Reply, Reply> {
+    fn login(&self, shared: &Shared, call: &Call<'_>) -> Result<Reply, Refusal> {
         if call.method != Method::POST {
             return Err(not_allowed("POST"));
         }
@@ -105,7 +108,7 @@ impl Dialect {
         Ok(json(StatusCode::OK, &answer))
     }
 
-    fn purges(&self, shared: &Shared, call: &Call<'_>, resource: Resource<'_>) -> Result<Reply, Reply> {
+    fn purges(&self, shared: &Shared, call: &Call<'_>, resource: Resource<'_>) -> Result<Reply, Refusal> {
         let account = token(call).and_then(|token| self.clients.of_token(shared, token, call.now_ms));
         let account =
             account.ok_or_else(|| error(StatusCode::UNAUTHORIZED, "the token is missing, unknown or expired"))?;
@@ -129,7 +132,7 @@ impl Dialect {
         account: usize,
         resource: Resource<'_>,
         host: &str,
-    ) -> Result<Reply, Reply> {
+    ) -> Result<Reply, Refusal> {
         let paths = request::paths(call.body, resource.uuid).map_err(|reason| unprocessable(&reason))?;
         let mut selectors = Vec::with_capacity(paths.len());
         for (index, path) in paths.iter().enumerate() {
@@ -144,12 +147,12 @@ impl Dialect {
         let size = paths.iter().map(String::len).sum();
         let asked = Asked { resource: resource.uuid.to_ascii_lowercase(), paths };
         let task = Task { id: id.clone(), account, purge: Some(record.id), created_ms: call.now_ms, asked };
-        self.tasks.add_sized(task, size);
+        self.tasks.add_weighed(task, size);
         let message = "Purge request successfully created";
         Ok(json(StatusCode::OK, &value!({ "status": true, "opID": id, "message": message })))
     }
 
-    fn list(&self, shared: &Shared, call: &Call<'_>, account: usize, resource: Resource<'_>) -> Result<Reply, Reply> {
+    fn list(&self, shared: &Shared, call: &Call<'_>, account: usize, resource: Resource<'_>) -> Result<Reply, Refusal> {
         let page = Page::read(call).map_err(|reason| unprocessable(&reason))?;
         let mut purges: Vec<Purge> = match &page.op_id {
             Some(id) => self.tasks.of_account(&id.to_ascii_lowercase(), account).into_iter().collect(),
@@ -203,7 +206,7 @@ fn uuid() -> Result<String, getrandom::Error> {
 }
 
 /// Why a purge of paths of a host is not made.
-fn refusal(refused: &Refused, host: &str) -> Reply {
+fn refusal(refused: &Refused, host: &str) -> Refusal {
     let at = |index: usize, reason: &dyn std::fmt::Display| {
         unprocessable(&format!("file_path[{index}] behind 'any://{host}': {reason}"))
     };
@@ -211,7 +214,7 @@ fn refusal(refused: &Refused, host: &str) -> Reply {
         Refused::Selector(index, reason) => at(*index, reason),
         Refused::Host(..) => error(StatusCode::FORBIDDEN, "the resource's host is not the account's"),
         Refused::Engine(reason) if reason.kind() == PurgeErrorKind::TooManyRules => {
-            with_header(error(StatusCode::TOO_MANY_REQUESTS, &reason.to_string()), "retry-after", "1")
+            Box::new(with_header(*error(StatusCode::TOO_MANY_REQUESTS, &reason.to_string()), "retry-after", "1"))
         }
         Refused::Engine(reason) => match reason.selector {
             Some(index) => at(index, reason),
@@ -220,18 +223,18 @@ fn refusal(refused: &Refused, host: &str) -> Reply {
     }
 }
 
-fn not_allowed(methods: &str) -> Reply {
-    with_header(error(StatusCode::METHOD_NOT_ALLOWED, "the method is not allowed"), "allow", methods)
+fn not_allowed(methods: &str) -> Refusal {
+    Box::new(with_header(*error(StatusCode::METHOD_NOT_ALLOWED, "the method is not allowed"), "allow", methods))
 }
 
-fn unprocessable(reason: &str) -> Reply {
+fn unprocessable(reason: &str) -> Refusal {
     error(StatusCode::UNPROCESSABLE_ENTITY, reason)
 }
 
-fn no_randomness() -> Reply {
+fn no_randomness() -> Refusal {
     error(StatusCode::INTERNAL_SERVER_ERROR, "no random bytes for an id")
 }
 
-fn error(status: StatusCode, message: &str) -> Reply {
-    json(status, &value!({ "status": false, "message": message }))
+fn error(status: StatusCode, message: &str) -> Refusal {
+    Box::new(json(status, &value!({ "status": false, "message": message })))
 }

@@ -27,6 +27,9 @@ const PURGES: &str = "/api/v1/purge";
 /// Bits of a request's id: what every JSON reader takes as a whole number.
 const ID_BITS: u32 = 53;
 
+/// The answer to a request that is refused. Boxed, since results are passed about with it.
+type Refusal = Box<Reply>;
+
 /// The dialect's state.
 #[derive(Debug)]
 pub(crate) struct Dialect {
@@ -92,20 +95,21 @@ impl Dialect {
     pub(crate) fn handle(&self, shared: &Shared, call: &Call<'_>) -> Option<Reply> {
         let id = if call.path == PURGES { None } else { Some(call.segment_after("/api/v1/purge/")?) };
         let Some((account, naver)) = signature::signer(shared, call) else {
-            return Some(gateway(StatusCode::UNAUTHORIZED, "200", "Authentication Failed"));
+            return Some(*gateway(StatusCode::UNAUTHORIZED, "200", "Authentication Failed"));
         };
         let answer = match (call.method, id) {
             (&Method::POST, None) => self.create(shared, call, account, naver),
             (&Method::GET, Some(id)) => self.status(shared, id, account, naver),
             (_, id) => {
                 let allow = if id.is_some() { "GET" } else { "POST" };
-                Err(with_header(gateway(StatusCode::METHOD_NOT_ALLOWED, "300", "Not Found Exception"), "allow", allow))
+                let refusal = gateway(StatusCode::METHOD_NOT_ALLOWED, "300", "Not Found Exception");
+                Err(Box::new(with_header(*refusal, "allow", allow)))
             }
         };
-        Some(answer.unwrap_or_else(|refusal| refusal))
+        Some(answer.unwrap_or_else(|refusal| *refusal))
     }
 
-    fn create(&self, shared: &Shared, call: &Call<'_>, account: usize, naver: &Naver) -> Result<Reply, Reply> {
+    fn create(&self, shared: &Shared, call: &Call<'_>, account: usize, naver: &Naver) -> Result<Reply, Refusal> {
         let invalid = |reason: String| result(StatusCode::BAD_REQUEST, "0040", &reason);
         let request = Request::read(call.body).map_err(invalid)?;
         if request.edge_id != naver.edge_id {
@@ -122,11 +126,11 @@ impl Dialect {
         let size = request.targets.iter().map(String::len).sum();
         let asked = Asked { kind: request.kind, targets: request.targets, client: call.peer };
         let task = Task { id, account, purge: Some(record.id), created_ms: call.now_ms, asked };
-        self.tasks.add_sized(task, size);
+        self.tasks.add_weighed(task, size);
         Ok(json(StatusCode::OK, &value!({ "code": "0000", "message": "Success", "result": [id] })))
     }
 
-    fn status(&self, shared: &Shared, id: &str, account: usize, naver: &Naver) -> Result<Reply, Reply> {
+    fn status(&self, shared: &Shared, id: &str, account: usize, naver: &Naver) -> Result<Reply, Refusal> {
         let invalid = |_| result(StatusCode::BAD_REQUEST, "0040", "purgeRequestId is a number (Long)");
         let id: u64 = id.parse().map_err(invalid)?;
         let task = self.tasks.of_account(&id, account).ok_or_else(not_permitted)?;
@@ -167,9 +171,10 @@ impl Dialect {
 }
 
 /// Why the engine does not make a purge of so many targets of each of these hosts.
-fn refused(error: &PurgeError, targets: usize, hosts: &[String]) -> Reply {
+fn refused(error: &PurgeError, targets: usize, hosts: &[String]) -> Refusal {
     if error.kind() == PurgeErrorKind::TooManyRules {
-        return with_header(gateway(StatusCode::TOO_MANY_REQUESTS, "410", "Throttle Limited"), "retry-after", "1");
+        let refusal = gateway(StatusCode::TOO_MANY_REQUESTS, "410", "Throttle Limited");
+        return Box::new(with_header(*refusal, "retry-after", "1"));
     }
     let place = error.selector.and_then(|index| Some((index.checked_rem(targets)?, index.checked_div(targets)?)));
     let message = match place.and_then(|(target, host)| Some((target, hosts.get(host)?))) {
@@ -179,16 +184,16 @@ fn refused(error: &PurgeError, targets: usize, hosts: &[String]) -> Reply {
     result(StatusCode::BAD_REQUEST, "0040", &message)
 }
 
-fn not_permitted() -> Reply {
+fn not_permitted() -> Refusal {
     result(StatusCode::FORBIDDEN, "0032", "request not permitted")
 }
 
 /// An error as the service itself words it.
-fn result(status: StatusCode, code: &str, message: &str) -> Reply {
-    json(status, &value!({ "code": code, "message": message }))
+fn result(status: StatusCode, code: &str, message: &str) -> Refusal {
+    Box::new(json(status, &value!({ "code": code, "message": message })))
 }
 
 /// An error as the gateway before it words it.
-fn gateway(status: StatusCode, code: &str, message: &str) -> Reply {
-    json(status, &value!({ "error": { "errorCode": code, "message": message } }))
+fn gateway(status: StatusCode, code: &str, message: &str) -> Refusal {
+    Box::new(json(status, &value!({ "error": { "errorCode": code, "message": message } })))
 }
