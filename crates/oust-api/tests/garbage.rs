@@ -99,7 +99,7 @@ const CDNETWORKS: &[Seed] = &[
 
 const IMAGEKIT: &[Seed] = &[
     post(BASIC, "/v1/files/purge", r#"{"url":"https://www.example.com/a.jpg?tr=w-1"}"#),
-    post(BASIC, "/v1/files/purge", r#"{"url":"https://www.example.com/a*"}"#),
+    post(BASIC, "/v1/files/purge", r#"{"url":"https://www.example.com/one/two/a*"}"#),
     get(BASIC, "/v1/files/purge/{id}"),
 ];
 

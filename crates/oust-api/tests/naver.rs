@@ -12,8 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use common::{Answer, Fixture, NOW_MS};
 use hmac::{Hmac, Mac};
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use oust::clock::{Clock, ManualClock};
+use oust::site::{KeyPolicy, Query, Site, Sites};
 use oust::{Cache, Config};
 use oust_api::{Account, Api, Dialect, Naver};
 use serde_json::{Value, json};
@@ -383,6 +384,39 @@ fn everything_of_the_account() {
     purged(&fixture, &json!({ "edgeId": EDGE, "purgeType": "ALL" }));
     assert!(!mine.iter().any(|key| fixture.holds(key)));
     assert!(others.iter().all(|key| fixture.holds(key)));
+}
+
+#[test]
+fn aliases_policies_and_addresses() {
+    let policy = KeyPolicy::new().query(Query::Sort);
+    let www = Site::new(["www.example.com"]).aliases(["example.com"]).merge_schemes(true).policy(policy);
+    let sites = Sites::new([www, Site::new(["*"])]).unwrap();
+    let key = |scheme: &str, host: &str, target: &str| {
+        let key = sites.key(scheme.as_bytes(), host.as_bytes(), target.as_bytes(), &HeaderMap::new());
+        key.unwrap().to_string()
+    };
+    for (kind, targets, target) in
+        [("URL", &["/d/a.png?y&x"][..], "/d/a.png?x&y"), ("DIRECTORY", &["/d/*"], "/d/a?b"), ("ALL", &[], "/d")]
+    {
+        let account = account("acme", &["EXAMPLE.com", "[::1]"], "AK", EDGE);
+        let fixture = Fixture::with_sites(sites.clone(), [account]);
+        let mine = [("https", "example.com"), ("https", "[::1]"), ("http", "[::1]")];
+        let keys = mine.map(|(scheme, host)| key(scheme, host, target));
+        // Where no policy sorts, another order is another URL.
+        let taken = |key: &&String| kind != "URL" || !key.contains("[::1]");
+        let left = key("http", "other.example", target);
+        keys.iter().chain([&left]).for_each(|key| fixture.store(key));
+        let mut body = json!({ "edgeId": EDGE, "purgeType": kind });
+        if !targets.is_empty() {
+            body["purgeTarget"] = json!(targets);
+        }
+        let id = purged(&fixture, &body);
+        for key in &keys {
+            assert_eq!(!fixture.holds(key), taken(&key), "{kind} {key}");
+        }
+        assert!(fixture.holds(&left));
+        assert_eq!(status(&fixture, id)["serviceDomain"], "www.example.com");
+    }
 }
 
 #[test]

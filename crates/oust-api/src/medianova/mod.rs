@@ -212,7 +212,9 @@ fn refusal(refused: &Refused, host: &str) -> Refusal {
     };
     match refused {
         Refused::Selector(index, reason) => at(*index, reason),
-        Refused::Host(..) => error(StatusCode::FORBIDDEN, "the resource's host is not the account's"),
+        Refused::Host(index, host) => {
+            error(StatusCode::FORBIDDEN, &format!("file_path[{index}]: host '{host}' is not the account's"))
+        }
         Refused::Engine(reason) if reason.kind() == PurgeErrorKind::TooManyRules => {
             Box::new(with_header(*error(StatusCode::TOO_MANY_REQUESTS, &reason.to_string()), "retry-after", "1"))
         }
