@@ -289,11 +289,12 @@ fn a_refused_request_purges_nothing() {
 /// What a path takes of the resource's host.
 #[test]
 fn what_is_taken() {
-    let table: [(&str, &[&str], &[&str]); 17] = [
+    let table: [(&str, &[&str], &[&str]); 18] = [
         ("/a", &["/a", "/a@@lang=de"], &["/a?", "/a/", "/A", "/ab", "/a?b", "/"]),
         ("/a?x&y=1", &["/a?x&y=1"], &["/a", "/a?y=1&x", "/a?x&y=12"]),
         ("/assets/", &["/assets/"], &["/assets", "/assets/a", "/assets/?q"]),
         ("/%7Eb/../c%2fd \u{e9}", &["/c%2Fd%20%C3%A9"], &["/c/d%20%C3%A9"]),
+        ("/f#g", &["/f"], &["/", "/f%23g"]),
         ("/x@@y", &["/x%40%40y"], &["/x@@y", "/x"]),
         ("/*", &["/", "/a", "/a/b/c?d", "/?q", "/a@@lang=de"], &[]),
         ("/images/*", &["/images/", "/images/a", "/images/a/b.png?v=1@@x=y"], &["/images", "/imagesa", "/a/images/b"]),

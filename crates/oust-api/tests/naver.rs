@@ -297,11 +297,12 @@ type Case = (&'static str, &'static [&'static str], &'static [&'static str], &'s
 #[test]
 fn what_is_taken() {
     const LONGER: &str = "/a/b/c/d.png?v=1&w=2@@lang=de";
-    let table: [Case; 13] = [
+    let table: [Case; 14] = [
         ("URL", &["/a"], &["/a", "/a@@lang=de"], &["/a?", "/a/", "/A", "/ab", "/a?b", "/b", "/"]),
         ("URL", &["/a?x=1&y"], &["/a?x=1&y"], &["/a", "/a?y&x=1", "/a?x=1&y&z", "/a?X=1&y"]),
         ("URL", &["/%7Eb/../c%2fd"], &["/c%2Fd"], &["/c/d", "/~b/c%2Fd"]),
         ("URL", &["/p q\u{e9}", "/e@@f"], &["/p%20q%C3%A9", "/e%40%40f"], &["/e@@f", "/p"]),
+        ("URL", &["/f#g"], &["/f"], &["/", "/f%23g"]),
         ("URL", &["/"], &["/"], &["/a", "/?"]),
         ("DIRECTORY", &["/*"], &["/", "/a", LONGER, "/?q"], &[]),
         ("DIRECTORY", &["/a/*"], &["/a/", "/a/b", "/a/b/c?d", LONGER, "/a/?q"], &["/a", "/ab", "/a?/", "/b/a/c"]),
