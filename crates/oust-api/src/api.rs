@@ -51,7 +51,7 @@ pub(crate) struct Member {
 #[derive(Debug)]
 pub(crate) enum Refused {
     /// A selector, by index, is malformed or over a budget.
-    Selector(usize, SelectorError),
+    Selector(usize, Box<SelectorError>),
     /// A selector, by index, names a host (canonical) that is not the account's.
     Host(usize, String),
     /// The engine refuses.
@@ -114,7 +114,8 @@ impl Api {
 
     /// Answers a request. Never blocks on I/O; a purge costs what [`Cache::purge`] does, and has taken effect when this returns.
     ///
-    /// The path picks the dialect; what is no path of any is 404. The target must be as the client sent it: signatures cover it.
+    /// The path picks the dialect; what is no path of any is 404. The target must be as the client sent it: signatures cover it. A
+    /// [`SocketAddr`](std::net::SocketAddr) among the request's extensions is the client's address.
     pub fn handle(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let call = Call::new(request, self.shared.clock.now_ms());
         let shared = &self.shared;
@@ -144,20 +145,14 @@ impl Shared {
     /// Checks that every selector is well formed and takes hosts of the account alone.
     pub(crate) fn check(&self, account: usize, selectors: &[Selector]) -> Result<(), Refused> {
         for (index, selector) in selectors.iter().enumerate() {
-            let matcher =
-                Matcher::new(selector, self.cache.sites()).map_err(|error| Refused::Selector(index, error))?;
+            let matcher = Matcher::new(selector, self.cache.sites())
+                .map_err(|error| Refused::Selector(index, Box::new(error)))?;
             let Some(member) = self.accounts.get(account) else {
                 return Err(Refused::Host(index, String::new()));
             };
-            match matcher.hosts() {
-                // Everything, tags and `*.h` are named by dialects themselves, from the account's own hosts.
-                None if matches!(selector, Selector::Host(name) if member.hosts.entries().contains(name)) => {}
-                None => return Err(Refused::Host(index, "*".to_owned())),
-                Some(hosts) => {
-                    if let Some(host) = hosts.into_iter().find(|host| !member.hosts.contains(host)) {
-                        return Err(Refused::Host(index, host.to_owned()));
-                    }
-                }
+            let Some(hosts) = matcher.hosts() else { return Err(Refused::Host(index, "*".to_owned())) };
+            if let Some(host) = hosts.into_iter().find(|host| !member.hosts.contains(host)) {
+                return Err(Refused::Host(index, host.to_owned()));
             }
         }
         Ok(())
@@ -172,9 +167,19 @@ impl Shared {
         layers: Layers,
     ) -> Result<PurgeRecord, Refused> {
         self.check(account, &selectors)?;
+        self.purge_own(account, selectors, action, layers).map_err(Refused::Engine)
+    }
+
+    /// As [`Shared::purge`], for selectors that a dialect made from [`Hosts::entries`] of the account: whose their hosts are is not asked again.
+    pub(crate) fn purge_own(
+        &self,
+        account: usize,
+        selectors: Vec<Selector>,
+        action: Action,
+        layers: Layers,
+    ) -> Result<PurgeRecord, PurgeError> {
         let by = self.accounts.get(account).map_or("", |member| member.account.name.as_str());
-        let purge = Purge::batch(selectors).action(action).layers(layers).by(by);
-        self.cache.purge(&purge).map_err(Refused::Engine)
+        self.cache.purge(&Purge::batch(selectors).action(action).layers(layers).by(by))
     }
 }
 

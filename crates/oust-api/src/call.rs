@@ -1,5 +1,7 @@
 //! A request as dialects see it, and their answers.
 
+use std::net::{IpAddr, SocketAddr};
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -20,6 +22,8 @@ pub(crate) struct Call<'a> {
     pub(crate) body: &'a [u8],
     /// Milliseconds since the Unix epoch.
     pub(crate) now_ms: u64,
+    /// The client's address, where the server says it.
+    pub(crate) peer: Option<IpAddr>,
 }
 
 impl<'a> Call<'a> {
@@ -31,6 +35,7 @@ impl<'a> Call<'a> {
             headers: request.headers(),
             body: request.body(),
             now_ms,
+            peer: request.extensions().get().map(SocketAddr::ip),
         }
     }
 

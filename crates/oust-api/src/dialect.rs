@@ -108,3 +108,40 @@ impl FromStr for Dialect {
         Self::ALL.into_iter().find(|dialect| dialect.name() == text).ok_or_else(|| format!("'{text}' is no dialect"))
     }
 }
+
+/// A text in which every `@` next to another is escaped: of a language without variations, where `@@` is part of a URL as any other text.
+pub(crate) fn without_variation(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut before = '\0';
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '@' if before == '@' || rest.peek() == Some(&'@') => out.push_str("%40"),
+            _ => out.push(c),
+        }
+        before = c;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read() {
+        for dialect in Dialect::ALL {
+            assert_eq!(dialect.to_string().parse(), Ok(dialect));
+        }
+        assert!("azion".parse::<Dialect>().is_err());
+    }
+
+    #[test]
+    fn no_variation_is_left() {
+        for (text, escaped) in
+            [("/a@b@", "/a@b@"), ("/@@", "/%40%40"), ("/a@@@b@c", "/a%40%40%40b@c"), ("/%40@", "/%40@")]
+        {
+            assert_eq!(without_variation(text), escaped);
+        }
+    }
+}

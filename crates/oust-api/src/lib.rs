@@ -36,6 +36,7 @@ mod service;
 mod task;
 #[cfg(test)]
 mod tests;
+mod time;
 
 pub use account::{Account, AccountError, Azion, Cdnetworks, ImageKit, Medianova, Naver};
 pub use api::{Api, Callback, MAX_BODY};
