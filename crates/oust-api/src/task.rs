@@ -1,7 +1,7 @@
 //! Tasks: what a vendor's client asks after, as a view of the engine's purge record.
 //!
 //! A task holds what was asked in the vendor's words and the identity of the purge; its state is that of the purge, read when it is asked for.
-//! Bounded: the oldest are forgotten.
+//! Bounded in number and, for those added with a weight, in bytes: the oldest are forgotten.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -10,6 +10,9 @@ use std::sync::Arc;
 use oust::Cache;
 use oust::purge::{Count, PurgeId, PurgeState};
 use parking_lot::Mutex;
+
+/// Most bytes of weighed tasks.
+const MAX_BYTES: usize = 64 << 20;
 
 /// One purge as its asker knows it.
 #[derive(Debug)]
@@ -63,24 +66,32 @@ pub(crate) struct Tasks<I, D> {
 #[derive(Debug)]
 struct Kept<I, D> {
     by_id: HashMap<I, Arc<Task<I, D>>>,
-    /// Oldest first.
-    order: VecDeque<I>,
+    /// Oldest first, with their weights.
+    order: VecDeque<(I, usize)>,
+    bytes: usize,
 }
 
 impl<I: Hash + Eq + Clone, D> Tasks<I, D> {
     pub(crate) fn new(keep: usize) -> Self {
-        Self { keep: keep.max(1), kept: Mutex::new(Kept { by_id: HashMap::new(), order: VecDeque::new() }) }
+        Self { keep: keep.max(1), kept: Mutex::new(Kept { by_id: HashMap::new(), order: VecDeque::new(), bytes: 0 }) }
     }
 
     /// Adds a task. Its id is the caller's to make unique.
     pub(crate) fn add(&self, task: Task<I, D>) -> Arc<Task<I, D>> {
+        self.add_weighed(task, 0)
+    }
+
+    /// As [`Tasks::add`], for a task that holds about so many bytes. The newest always stays.
+    pub(crate) fn add_weighed(&self, task: Task<I, D>, bytes: usize) -> Arc<Task<I, D>> {
         let task = Arc::new(task);
         let mut kept = self.kept.lock();
         if kept.by_id.insert(task.id.clone(), Arc::clone(&task)).is_none() {
-            kept.order.push_back(task.id.clone());
+            kept.order.push_back((task.id.clone(), bytes));
+            kept.bytes = kept.bytes.saturating_add(bytes);
         }
-        while kept.order.len() > self.keep {
-            if let Some(oldest) = kept.order.pop_front() {
+        while kept.order.len() > self.keep || (kept.bytes > MAX_BYTES && kept.order.len() > 1) {
+            if let Some((oldest, bytes)) = kept.order.pop_front() {
+                kept.bytes = kept.bytes.saturating_sub(bytes);
                 kept.by_id.remove(&oldest);
             }
         }
@@ -95,7 +106,7 @@ impl<I: Hash + Eq + Clone, D> Tasks<I, D> {
     /// All tasks of an account, newest first. O(all tasks).
     pub(crate) fn list(&self, account: usize) -> Vec<Arc<Task<I, D>>> {
         let kept = self.kept.lock();
-        let newest_first = kept.order.iter().rev().filter_map(|id| kept.by_id.get(id));
+        let newest_first = kept.order.iter().rev().filter_map(|(id, _)| kept.by_id.get(id));
         newest_first.filter(|task| task.account == account).cloned().collect()
     }
 }
