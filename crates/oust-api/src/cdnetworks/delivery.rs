@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use oust::purge::PurgeId;
 
 /// Most callbacks kept for an account.
-pub(super) const MAX_PENDING: usize = 10_000;
+pub(super) const MAX_PENDING: usize = 1_000;
 
 /// Most callbacks of an account handed out and not reported.
 const MAX_OUT: usize = 64;
