@@ -51,7 +51,7 @@ pub(crate) struct Member {
 #[derive(Debug)]
 pub(crate) enum Refused {
     /// A selector, by index, is malformed or over a budget.
-    Selector(usize, SelectorError),
+    Selector(usize, Box<SelectorError>),
     /// A selector, by index, names a host (canonical) that is not the account's.
     Host(usize, String),
     /// The engine refuses.
@@ -144,8 +144,8 @@ impl Shared {
     /// Checks that every selector is well formed and takes hosts of the account alone.
     pub(crate) fn check(&self, account: usize, selectors: &[Selector]) -> Result<(), Refused> {
         for (index, selector) in selectors.iter().enumerate() {
-            let matcher =
-                Matcher::new(selector, self.cache.sites()).map_err(|error| Refused::Selector(index, error))?;
+            let matcher = Matcher::new(selector, self.cache.sites())
+                .map_err(|error| Refused::Selector(index, Box::new(error)))?;
             let Some(member) = self.accounts.get(account) else {
                 return Err(Refused::Host(index, String::new()));
             };

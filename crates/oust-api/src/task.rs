@@ -98,6 +98,11 @@ impl<I: Hash + Eq + Clone, D> Tasks<I, D> {
         task
     }
 
+    /// Whether a task of any account has this id.
+    pub(crate) fn has(&self, id: &I) -> bool {
+        self.kept.lock().by_id.contains_key(id)
+    }
+
     /// A task of this account; another's is as unknown as none.
     pub(crate) fn of_account(&self, id: &I, account: usize) -> Option<Arc<Task<I, D>>> {
         self.kept.lock().by_id.get(id).filter(|task| task.account == account).cloned()
@@ -129,4 +134,38 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(id: u32) -> Task<u32, ()> {
+        Task { id, account: 0, purge: None, created_ms: 0, asked: () }
+    }
+
+    fn ids(tasks: &Tasks<u32, ()>) -> Vec<u32> {
+        tasks.list(0).iter().map(|task| task.id).collect()
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten() {
+        let tasks = Tasks::new(2);
+        (1..=3).for_each(|id| drop(tasks.add(task(id))));
+        assert_eq!(ids(&tasks), [3, 2]);
+        assert!(tasks.has(&3) && !tasks.has(&1));
+        assert!(tasks.of_account(&3, 0).is_some() && tasks.of_account(&3, 1).is_none());
+    }
+
+    #[test]
+    fn bytes_are_bounded() {
+        let tasks = Tasks::new(10);
+        (1..=3).for_each(|id| drop(tasks.add_weighed(task(id), MAX_BYTES / 2)));
+        assert_eq!(ids(&tasks), [3, 2]);
+        tasks.add_weighed(task(4), MAX_BYTES * 2);
+        assert_eq!(ids(&tasks), [4], "one that is over the bound by itself");
+        tasks.add_weighed(task(5), MAX_BYTES);
+        tasks.add(task(6));
+        assert_eq!(ids(&tasks), [6, 5], "what was forgotten no longer counts");
+    }
 }

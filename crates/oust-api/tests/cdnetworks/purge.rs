@@ -68,7 +68,8 @@ fn locations_are_where_the_client_spoke_to() {
     let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(fixture.clock.now_ms()));
     let authorization = basic("acme", &password("acme-key", &date));
     let body = json!({ "fileUrls": ["http://h/a"], "target": "production" }).to_string();
-    let cases: [(&str, &[(&str, &str)], &str); 5] = [
+    type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+    let cases: [Case; 5] = [
         ("/cdn/purges", &[("host", "127.0.0.1:8082")], "http://127.0.0.1:8082/cdn/purges/"),
         ("/cdn/purges", &[("host", "api"), ("x-forwarded-proto", "https")], "https://api/cdn/purges/"),
         ("/cdn/purges", &[("host", "api"), ("x-forwarded-proto", "ftp")], "http://api/cdn/purges/"),

@@ -1,5 +1,10 @@
 //! A cache with the APIs on it, and a client.
-#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; a failed unwrap is a failed test")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test file uses its part; a failed unwrap is a failed test"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
