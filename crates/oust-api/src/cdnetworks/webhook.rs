@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -19,7 +18,7 @@ use serde_json::{Value, json};
 use super::auth::date_password;
 use super::delivery::{Deliveries, MAX_PENDING, Outcome, Pending};
 use super::refusal::Refusal;
-use super::{created, page, time, typed};
+use super::{created, instant, page, time, typed};
 use crate::api::{Callback, Shared};
 use crate::call::{Call, Reply, empty};
 use crate::task::{hex, random};
@@ -291,7 +290,7 @@ impl Webhook {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(own) = &self.settings.credentials {
-            let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(now_ms));
+            let date = httpdate::fmt_http_date(instant(now_ms));
             let pair = BASE64_STANDARD.encode(format!("{}:{}", own.user, date_password(&own.secret_key, &date)));
             if let (Ok(date), Ok(mut pair)) = (date.parse(), HeaderValue::from_str(&format!("Basic {pair}"))) {
                 pair.set_sensitive(true);
