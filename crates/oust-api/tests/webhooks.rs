@@ -422,4 +422,8 @@ fn callbacks_are_bounded() {
         201,
         "without a callback it is taken"
     );
+    send(&fixture, "acme", Method::DELETE, &webhook, &Value::Null);
+    purged(&fixture, &simple(&fixture));
+    fixture.cache.sweep();
+    assert_eq!(fixture.api.due_callbacks().len(), 1, "what was dropped makes room");
 }

@@ -98,6 +98,7 @@ mod tests {
         assert!(quota.take(directories(50_001), 6 * DAY_MS - 1).is_err(), "over both days' shares");
         assert_eq!(quota.left(6 * DAY_MS).directories, 150_000, "50,000 of this day were borrowed");
         assert_eq!(quota.left(3 * DAY_MS).directories, 150_000, "a clock set back");
+        assert_eq!(quota.left(6 * DAY_MS).directories, 150_000, "pays nothing when it is right again");
         assert_eq!(quota.left(7 * DAY_MS).directories, 200_000);
         quota.take(Tokens { files: 7, directories: 1 }, 7 * DAY_MS).unwrap();
         quota.give_back(Tokens { files: 7, directories: 0 });

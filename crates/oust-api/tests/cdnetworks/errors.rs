@@ -1,11 +1,11 @@
 //! What is refused, and in which words.
 
 use http::Method;
-use oust_api::Rate;
+use oust_api::{Api, Rate};
 use serde_json::{Value, json};
 
 use super::{account, get, purge, purged, rated, refused, send, sites};
-use crate::common::Fixture;
+use crate::common::{Fixture, NOW_MS};
 
 #[test]
 fn urls_that_cannot_be_purged() {
@@ -96,6 +96,7 @@ fn fields_are_checked() {
             json!({ "fileUrls": urls(1), "target": "production", "action": "purge" }),
             "action is 'delete' or 'invalidate'.",
         ),
+        (json!({ "fileUrls": urls(1), "target": "production", "action": "" }), "action is 'delete' or 'invalidate'."),
         (json!({ "target": "production" }), "One of fileUrls, dirUrls and regexPatterns is needed."),
         (
             json!({ "fileUrls": [], "dirUrls": [], "regexPatterns": [], "target": "production" }),
@@ -254,5 +255,23 @@ fn only_purges_count_against_the_rate() {
         201
     );
     fixture.clock.advance(std::time::Duration::from_millis(298_500));
+    purged(&fixture, "acme", &body);
+}
+
+#[test]
+fn a_cache_at_its_limit_is_busy() {
+    let clock = std::sync::Arc::new(oust::clock::ManualClock::new(NOW_MS));
+    let config = oust::Config::new().edge_size(16 << 20).background_sweep(false).max_rules(2);
+    let cache = config.clock(std::sync::Arc::clone(&clock) as _).build().unwrap();
+    let api = Api::with_clock(cache.clone(), [account("acme", &["h"])], std::sync::Arc::clone(&clock) as _).unwrap();
+    let fixture = Fixture { cache, api, clock };
+    let body = json!({ "fileUrls": ["http://h/a", "http://h/b"], "target": "production" });
+    purged(&fixture, "acme", &body);
+    let answer = purge(&fixture, "acme", &body);
+    refused(&answer, 503, "ServiceUnavailable", "The cap of 2 live rules is reached; ...");
+    assert_eq!(answer.headers["retry-after"], "1");
+    let tokens = get(&fixture, "acme", "/cdn/purges/purgeTokens").json;
+    assert_eq!(tokens["filePurgeTokens"], 1_999_998, "it cost nothing");
+    fixture.cache.sweep();
     purged(&fixture, "acme", &body);
 }
