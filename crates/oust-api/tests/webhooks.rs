@@ -389,6 +389,13 @@ fn a_refused_purge_calls_nobody() {
     fixture.cache.sweep();
     assert!(fixture.api.due_callbacks().is_empty());
     assert!(fixture.cache.purge_records(None, 1).is_empty());
+
+    // Nor do refused ones take places for good.
+    let body = json!({ "fileUrls": ["http://other/a"], "target": "production", "webhook": id(&webhook) });
+    for _ in 0..1_001 {
+        assert_eq!(send(&fixture, "acme", Method::POST, "/cdn/purges", &body).status, 403);
+    }
+    purged(&fixture, &webhook);
 }
 
 #[test]
