@@ -12,9 +12,10 @@ use super::quota::{Quota, Tokens};
 use super::refusal::Refusal;
 use super::webhook::Webhooks;
 use super::{created, time, typed};
+use crate::account::Account;
 use crate::api::{Refused, Shared};
 use crate::call::{Call, Reply};
-use crate::rate::Limiter;
+use crate::rate::{Limiter, Rate};
 use crate::task::{Progress, Task, Tasks, hex, random};
 
 const MAX_DIRECTORIES: usize = 20;
@@ -38,7 +39,8 @@ pub(super) struct Purges {
 /// What an account has used.
 #[derive(Debug)]
 struct Client {
-    rate: Limiter,
+    rate: Rate,
+    limiter: Limiter,
     staging: Quota,
     production: Quota,
 }
@@ -290,10 +292,9 @@ impl Asked {
 
 impl Purges {
     pub(super) fn new(shared: &Shared, tasks: usize) -> Self {
-        let client = |account: &crate::Account| Client {
-            rate: Limiter::new(account.cdnetworks.clone().unwrap_or_default().rate),
-            staging: Quota::default(),
-            production: Quota::default(),
+        let client = |account: &Account| {
+            let rate = account.cdnetworks.clone().unwrap_or_default().rate;
+            Client { rate, limiter: Limiter::new(rate), staging: Quota::default(), production: Quota::default() }
         };
         let clients = shared.accounts.iter().map(|member| client(&member.account)).collect();
         Self { tasks: Tasks::new(tasks), clients }
@@ -313,10 +314,11 @@ impl Purges {
         webhooks: &Webhooks,
     ) -> Result<Reply, Refusal> {
         let client = self.client(account)?;
-        let rate = client.rate.take(call.now_ms);
-        if !rate.admitted {
-            let message = format!("More than {} purge requests in their time.", rate.limit);
-            return Err(Refusal::too_many(message, rate.reset_ms.saturating_sub(call.now_ms)));
+        let taken = client.limiter.take(call.now_ms);
+        if !taken.admitted {
+            let window = humantime::format_duration(client.rate.window);
+            let message = format!("More than {} purge requests in {window}.", taken.limit);
+            return Err(Refusal::too_many(message, taken.reset_ms.saturating_sub(call.now_ms)));
         }
         let mut asked = Asked::read(call.body, request)?;
         let selectors = asked.selectors(shared)?;
@@ -338,14 +340,16 @@ impl Purges {
                 asked.refuse(refused)
             })
         });
-        if let Some(callback) = callback {
-            webhooks.settle(callback, record.as_ref().ok().map(|record| record.id));
+        let purge = record.as_ref().ok().map(|record| record.id);
+        if record.is_ok() {
+            let bytes = asked.bytes();
+            self.tasks.add_weighed(Task { id: id.clone(), account, purge, created_ms: call.now_ms, asked }, bytes);
         }
-        let purge = Some(record?.id);
-        let bytes = asked.bytes();
-        let reply = created(call, &format!("/cdn/purges/{id}"));
-        self.tasks.add_weighed(Task { id, account, purge, created_ms: call.now_ms, asked }, bytes);
-        Ok(reply)
+        // After the task is known, which whoever is called may ask for at once.
+        if let Some(callback) = callback {
+            webhooks.settle(callback, purge);
+        }
+        record.map(|_| created(call, &format!("/cdn/purges/{id}")))
     }
 
     /// `GET /cdn/purges/{id}`.

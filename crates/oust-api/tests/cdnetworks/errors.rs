@@ -247,7 +247,7 @@ fn only_purges_count_against_the_rate() {
     purged(&fixture, "acme", &body);
     fixture.store("http://h/a");
     let answer = purge(&fixture, "acme", &body);
-    refused(&answer, 429, "TooManyRequests", "...");
+    refused(&answer, 429, "TooManyRequests", "More than 3 purge requests in 5m.");
     assert_eq!(answer.headers["retry-after"], "299");
     assert!(fixture.holds("http://h/a"));
     assert_eq!(
