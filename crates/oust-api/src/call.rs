@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use serde::Serialize;
 
 /// The answer to a call.
@@ -18,6 +18,8 @@ pub(crate) struct Call<'a> {
     pub(crate) path: &'a str,
     /// The query as sent, without `?`.
     pub(crate) query: Option<&'a str>,
+    /// The target as sent: with scheme and authority only if the client wrote them there, as it does over HTTP/2.
+    pub(crate) uri: &'a Uri,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a [u8],
     /// Milliseconds since the Unix epoch.
@@ -32,6 +34,7 @@ impl<'a> Call<'a> {
             method: request.method(),
             path: request.uri().path(),
             query: request.uri().query(),
+            uri: request.uri(),
             headers: request.headers(),
             body: request.body(),
             now_ms,
@@ -45,6 +48,11 @@ impl<'a> Call<'a> {
             Some(query) => format!("{}?{query}", self.path),
             None => self.path.to_owned(),
         }
+    }
+
+    /// The host the client speaks to, as it wrote it.
+    pub(crate) fn host(&self) -> Option<&'a str> {
+        self.header("host").or_else(|| self.uri.authority().map(http::uri::Authority::as_str))
     }
 
     /// A header field that is text, and there once.
