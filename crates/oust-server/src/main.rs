@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod demo;
 mod engine;
+mod listen;
 mod proxy;
 mod serve;
 

@@ -13,7 +13,8 @@ use tokio::task::JoinHandle;
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::engine;
-use crate::proxy::{Listeners, Proxy, bind};
+use crate::listen::{Listeners, bind};
+use crate::proxy::Proxy;
 
 /// Why the server does not run.
 #[derive(Debug)]
