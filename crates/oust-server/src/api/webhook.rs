@@ -332,14 +332,14 @@ mod tests {
         let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
         let server = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|builder| {
-                builder.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key)
-            })
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key))
             .map(Arc::new)
             .expect("a server");
         let mut roots = RootCertStore::empty();
         roots.add(made.cert.der().clone()).expect("a root");
-        for (host, trusted, taken) in [("localhost", true, true), ("127.0.0.1", true, false), ("localhost", false, false)] {
+        for (host, trusted, taken) in
+            [("localhost", true, true), ("127.0.0.1", true, false), ("localhost", false, false)]
+        {
             let (listener, port) = listener();
             let server = server.clone();
             let receiver = thread::spawn(move || {

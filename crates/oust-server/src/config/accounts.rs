@@ -44,7 +44,10 @@ impl Reader<'_> {
         self.needs(at, table, "an [[account]]", &["name", "hosts"]);
         let dialects = ["azion", "naver", "medianova", "cdnetworks", "imagekit"];
         if !dialects.iter().any(|dialect| table.contains_key(*dialect)) {
-            self.fault(at, format!("an [[account]] needs one of {}", dialects.map(|name| format!("`{name}`")).join(", ")));
+            self.fault(
+                at,
+                format!("an [[account]] needs one of {}", dialects.map(|name| format!("`{name}`")).join(", ")),
+            );
         }
         account
     }

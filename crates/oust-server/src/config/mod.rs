@@ -41,6 +41,13 @@ pub(crate) struct AccountEntry {
     at: usize,
 }
 
+impl AccountEntry {
+    /// One that is in no file.
+    pub(crate) fn new(account: oust_api::Account) -> Self {
+        Self { account, at: 0 }
+    }
+}
+
 /// `[server]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {

@@ -143,18 +143,36 @@ fn every_fault_of_accounts_has_its_place_and_no_secret() {
         (format!("{head}azion = {{ tokens = \"hush\" }}\n"), (4, 20), "array"),
         (format!("{head}azion = {{ }}\n"), (4, 9), "`tokens`"),
         (format!("{head}naver = {{ access_key = \"a\", secret_key = \"hush\" }}\n"), (4, 9), "`edge_id`"),
-        (format!("{head}naver = {{ access_key = \"a\", secret_key = \"hush\", edge_id = -1 }}\n"), (4, 60), "whole number"),
+        (
+            format!("{head}naver = {{ access_key = \"a\", secret_key = \"hush\", edge_id = -1 }}\n"),
+            (4, 60),
+            "whole number",
+        ),
         (format!("{head}medianova = {{ organization = \"o\", tokens = [\"hush\"] }}\n"), (4, 13), "`resources`"),
         (format!("{head}medianova = {{ organization = \"o\", resources = {{}} }}\n"), (4, 13), "`tokens`"),
-        (format!("{head}medianova = {{ organization = \"o\", resources = {{ \"r\" = 1 }}, tokens = [\"t\"] }}\n"), (4, 55), "string"),
+        (
+            format!("{head}medianova = {{ organization = \"o\", resources = {{ \"r\" = 1 }}, tokens = [\"t\"] }}\n"),
+            (4, 55),
+            "string",
+        ),
         (format!("{head}cdnetworks = {{ rate = \"1/1s\" }}\n"), (4, 14), "`user`"),
-        (format!("{head}cdnetworks = {{ user = \"u\", access_key = \"a\", secret_key = \"hush\" }}\n"), (4, 14), "`api_key`"),
+        (
+            format!("{head}cdnetworks = {{ user = \"u\", access_key = \"a\", secret_key = \"hush\" }}\n"),
+            (4, 14),
+            "`api_key`",
+        ),
         (format!("{head}imagekit = {{ private_key = \"\" }}\n"), (4, 28), "empty"),
         (format!("{head}imagekit = {{ private_key = \"hush\", wildcard = 1 }}\n"), (4, 47), "true or false"),
         (format!("{head}{azion}webhook_private = 1\n"), (5, 19), "true or false"),
         (format!("{head}{azion}{head}{azion}"), (5, 1), "two accounts"),
         // What the APIs themselves check.
-        (format!("{head}{azion}[[account]]\nname = \"b\"\nhosts = [\"no host/\"]\nimagekit = {{ private_key = \"hush\" }}\n"), (5, 1), "'b'"),
+        (
+            format!(
+                "{head}{azion}[[account]]\nname = \"b\"\nhosts = [\"no host/\"]\nimagekit = {{ private_key = \"hush\" }}\n"
+            ),
+            (5, 1),
+            "'b'",
+        ),
         ("[server]\napi = \"127.0.0.1:0\"\n".to_owned(), (2, 7), "[[account]]"),
         (format!("[server]\napi = \"nowhere\"\n{head}{azion}"), (2, 7), "address"),
     ] {
