@@ -7,13 +7,11 @@ mod config;
 mod demo;
 mod engine;
 mod listen;
+mod openapi;
 mod proxy;
 mod serve;
 
 use std::process::ExitCode;
-
-/// The description of everything that is served, on `admin` and on `api`.
-const OPENAPI: &str = include_str!("openapi.json");
 
 fn main() -> ExitCode {
     cli::run()

@@ -360,3 +360,70 @@ fn webhooks_are_called() {
     oust.signal("TERM");
     assert_eq!(oust.exit_code(), Some(0));
 }
+
+/// Paths of the five vendors' documentation, and the methods each has.
+const DOCUMENTED: &[(&str, &[&str])] = &[
+    ("/purge/url", &["post"]),
+    ("/purge/cachekey", &["post"]),
+    ("/purge/wildcard", &["post"]),
+    ("/v4/workspace/purge/url", &["post"]),
+    ("/v4/workspace/purge/cachekey", &["post"]),
+    ("/v4/workspace/purge/wildcard", &["post"]),
+    ("/v4/edge/purge/url", &["post"]),
+    ("/v4/edge/purge/cachekey", &["post"]),
+    ("/v4/edge/purge/wildcard", &["post"]),
+    ("/api/v1/purge", &["post"]),
+    ("/api/v1/purge/{purgeRequestId}", &["get"]),
+    ("/api/v1/auth/login/token", &["post"]),
+    ("/api/v1/cdn/{organization_uuid}/job/{resource_uuid}/purge", &["get", "post"]),
+    ("/cdn/purges", &["get", "post"]),
+    ("/cdn/purges/{id}", &["get"]),
+    ("/cdn/purges/purgeSummary", &["get"]),
+    ("/cdn/purges/purgeTokens", &["get"]),
+    ("/cdn/webhooks", &["get", "post"]),
+    ("/cdn/webhooks/{id}", &["get", "patch", "delete"]),
+    ("/v1/files/purge", &["post"]),
+    ("/v1/files/purge/{requestId}", &["get"]),
+];
+
+/// The operations of the description that `api` answers: path and method.
+fn described(description: &Value) -> Vec<(String, String)> {
+    let mut operations = Vec::new();
+    for (path, item) in description["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            if operation["tags"].as_array().is_some_and(|tags| !tags.contains(&"admin".into())) {
+                operations.push((path.clone(), method.clone()));
+            }
+        }
+    }
+    operations
+}
+
+#[test]
+fn what_vendors_document_is_described() {
+    let oust = serve("api_described", &Origin::versions());
+    let described = described(&request(api(&oust), "GET", "/openapi.json", &[], b"").json());
+    for (path, methods) in DOCUMENTED {
+        for method in *methods {
+            assert!(described.contains(&((*path).to_owned(), (*method).to_owned())), "{method} {path}");
+        }
+    }
+    for (path, _) in &described {
+        assert!(DOCUMENTED.iter().any(|(documented, _)| documented == path), "{path} is of no vendor");
+    }
+}
+
+#[test]
+#[ignore = "needs the dialects"]
+fn what_is_described_is_there() {
+    let oust = serve("api_routed", &Origin::versions());
+    let described = described(&request(api(&oust), "GET", "/openapi.json", &[], b"").json());
+    assert!(!described.is_empty());
+    for (path, method) in described {
+        let target = path.replace('{', "").replace('}', "");
+        // Who asks is not known, which is told before anything else.
+        let answer = request(api(&oust), &method.to_uppercase(), &target, &[], b"");
+        let wanted = if path == "/api/v1/auth/login/token" { 422 } else { 401 };
+        assert_eq!(answer.status, wanted, "{method} {path}: {}", answer.text());
+    }
+}

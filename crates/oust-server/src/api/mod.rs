@@ -50,11 +50,11 @@ impl PurgeApis {
         Webhooks::new(self.api.clone())
     }
 
-    async fn reply(&self, request: Request<Incoming>) -> Response<Bytes> {
+    async fn reply(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Bytes> {
         if request.uri().path() == "/openapi.json" {
             return description(request.method());
         }
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let body = match Limited::new(Body::stream(body, self.body_timeout), MAX_BODY).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
@@ -63,6 +63,8 @@ impl PurgeApis {
             Err(_) => return message(StatusCode::REQUEST_TIMEOUT, "the body did not come to its end"),
         };
         let api = self.api.clone();
+        // Some vendors tell who asked.
+        parts.extensions.insert(peer);
         let request = Request::from_parts(parts, body);
         // A purge may compile regexes and look through what is stored, longer than an event loop should stand still.
         let reply = tokio::task::spawn_blocking(move || api.handle(&request)).await;
@@ -77,7 +79,7 @@ impl Answer for PurgeApis {
         let begun = Instant::now();
         // The path alone: header fields, queries and bodies may hold what is not for a log.
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let response = self.reply(request).await;
+        let response = self.reply(peer, request).await;
         let (status, micros) = (response.status().as_u16(), begun.elapsed().as_micros());
         tracing::debug!(%peer, %method, path, status, micros, "purge API answered");
         response.map(Full::new)
@@ -121,7 +123,7 @@ fn description(method: &Method) -> Response<Bytes> {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    json(StatusCode::OK, Bytes::from_static(crate::OPENAPI.as_bytes()))
+    json(StatusCode::OK, Bytes::from_static(crate::openapi::document().as_bytes()))
 }
 
 fn message(status: StatusCode, text: &str) -> Response<Bytes> {
