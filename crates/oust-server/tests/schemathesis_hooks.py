@@ -99,10 +99,10 @@ def map_path_parameters(context, path_parameters):
 
 
 def url(text):
-    """Mostly of a host of the account."""
-    if not isinstance(text, str) or not some(text):
+    """Of a host of the account."""
+    if not isinstance(text, str):
         return text
-    return f"http://{HOST}/" + urllib.parse.quote(text, safe="/*?=&@")
+    return f"http://{HOST}/" + urllib.parse.quote(text[:200], safe="/*?=&@")
 
 
 @schemathesis.hook
@@ -112,13 +112,13 @@ def map_body(context, body):
         return body
     body = dict(body)
     for name in ("urls", "items", "fileUrls", "dirUrls", "regexPatterns"):
-        if isinstance(body.get(name), list):
+        if isinstance(body.get(name), list) and some(body):
             body[name] = [url(text) for text in body[name]]
     path = context.operation.path if context.operation else ""
     if path.startswith("/cdn/webhooks"):
         if isinstance(body.get("url"), str) and body["url"].startswith("http"):
             body["url"] = "http://127.0.0.1:1/"
-    elif "url" in body:
+    elif "url" in body and some(body):
         body["url"] = url(body["url"])
     if "edgeId" in body and some(body):
         body["edgeId"] = 7
