@@ -60,12 +60,12 @@ impl Match {
                 Some(dialect) => dialect.selectors(&text, ANY_HOST).map_err(|message| bad(&message, &text, None))?,
             };
             for selector in &selectors {
-                patterns.add(selector).map_err(|(message, position)| {
-                    // A position in what the dialect made of the pattern is one in the pattern if that is its end.
-                    let made = literal(selector);
-                    let ahead = made.strip_suffix(text.as_str()).map(str::len);
-                    let position = position.zip(ahead).and_then(|(at, ahead)| at.checked_sub(ahead));
-                    bad(&message, &text, position)
+                patterns.add(selector).map_err(|(message, at)| match at {
+                    None => bad(&message, &text, None),
+                    Some(at) => {
+                        let place = place(literal(selector), at, &text);
+                        bad(&placed(message, at, place), &text, place)
+                    }
                 })?;
             }
         }
@@ -86,6 +86,23 @@ fn dialect() -> impl TypedValueParser<Value = Dialect> {
 fn bad(message: &str, text: &str, position: Option<usize>) -> Exit {
     let mark = position.map(|at| format!("\n  {text}\n  {}^", padding(text, at))).unwrap_or_default();
     Exit::usage(format!("bad pattern: {message}{mark}"))
+}
+
+/// Where in a pattern that byte is of what a dialect made of it: what is before it there ends as what is before it here.
+fn place(made: &str, at: usize, pattern: &str) -> Option<usize> {
+    let same = |ahead: &usize| {
+        made.get(*ahead..at).is_some_and(|before| pattern.starts_with(before))
+            && made.as_bytes().get(at) == pattern.as_bytes().get(at - ahead)
+    };
+    (0..=at).find(same).map(|ahead| at - ahead)
+}
+
+/// A message that tells a byte of what was made, telling that of the pattern instead.
+fn placed(message: String, at: usize, place: Option<usize>) -> String {
+    match message.strip_suffix(&format!(" at byte {at}")) {
+        Some(what) => place.map_or_else(|| what.to_owned(), |place| format!("{what} at byte {place}")),
+        None => message,
+    }
 }
 
 /// The text a selector was made of, that its positions are of.
