@@ -39,7 +39,7 @@ fn config(origin: &Origin) -> String {
 
 fn serve(name: &str, origin: &Origin) -> Oust {
     let file = config_file(name, &config(origin));
-    Oust::logging("debug", &["--config", file.to_str().unwrap(), "--api", "127.0.0.1:0"])
+    Oust::logging("debug", &["--config", file.to_str().expect("a path of text"), "--api", "127.0.0.1:0"])
 }
 
 fn api(oust: &Oust) -> SocketAddr {
@@ -272,7 +272,7 @@ fn the_history_is_bounded() {
 }
 
 fn hmac_sha1(key: &str, text: &str) -> String {
-    let mut mac = Hmac::<Sha1>::new_from_slice(key.as_bytes()).unwrap();
+    let mut mac = Hmac::<Sha1>::new_from_slice(key.as_bytes()).expect("any length");
     mac.update(text.as_bytes());
     STANDARD.encode(mac.finalize().into_bytes())
 }
@@ -389,8 +389,8 @@ const DOCUMENTED: &[(&str, &[&str])] = &[
 /// The operations of the description that `api` answers: path and method.
 fn described(description: &Value) -> Vec<(String, String)> {
     let mut operations = Vec::new();
-    for (path, item) in description["paths"].as_object().unwrap() {
-        for (method, operation) in item.as_object().unwrap() {
+    for (path, item) in description["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
             if operation["tags"].as_array().is_some_and(|tags| !tags.contains(&"admin".into())) {
                 operations.push((path.clone(), method.clone()));
             }
@@ -420,7 +420,7 @@ fn what_is_described_is_there() {
     let described = described(&request(api(&oust), "GET", "/openapi.json", &[], b"").json());
     assert!(!described.is_empty());
     for (path, method) in described {
-        let target = path.replace('{', "").replace('}', "");
+        let target = path.replace(['{', '}'], "");
         // Who asks is not known, which is told before anything else.
         let answer = request(api(&oust), &method.to_uppercase(), &target, &[], b"");
         let wanted = if path == "/api/v1/auth/login/token" { 422 } else { 401 };

@@ -1,6 +1,7 @@
 //! The listener of the CDN purge APIs: `oust-api` behind hyper, and the webhooks it wants called.
 
 mod address;
+mod body;
 mod webhook;
 
 use std::net::SocketAddr;
@@ -10,11 +11,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use oust::site::Sites;
 use oust_api::{AccountError, Api, MAX_BODY};
 
+use self::body::{Room, Unread};
 pub(crate) use self::webhook::Webhooks;
 
 use crate::config::{AccountEntry, Config};
@@ -25,6 +27,7 @@ use crate::proxy::Body;
 #[derive(Debug)]
 pub(crate) struct PurgeApis {
     api: Arc<Api>,
+    room: Room,
     body_timeout: Duration,
 }
 
@@ -42,7 +45,8 @@ impl PurgeApis {
             account.webhook_private |= loopback;
             account
         });
-        Ok(Self { api: Arc::new(Api::new(cache, accounts)?), body_timeout: config.server.body_timeout })
+        let body_timeout = config.server.body_timeout;
+        Ok(Self { api: Arc::new(Api::new(cache, accounts)?), room: Room::new(body_timeout), body_timeout })
     }
 
     /// What calls its webhooks.
@@ -55,19 +59,24 @@ impl PurgeApis {
             return description(request.method());
         }
         let (mut parts, body) = request.into_parts();
-        let body = match Limited::new(Body::stream(body, self.body_timeout), MAX_BODY).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+        let held = match self.room.read(Body::stream(body, self.body_timeout)).await {
+            Ok(held) => held,
+            Err(Unread::TooLong) => {
                 return message(StatusCode::PAYLOAD_TOO_LARGE, &format!("the body is longer than {MAX_BODY} bytes"));
             }
-            Err(_) => return message(StatusCode::REQUEST_TIMEOUT, "the body did not come to its end"),
+            Err(Unread::Stalled) => return message(StatusCode::REQUEST_TIMEOUT, "the body did not come to its end"),
         };
         let api = self.api.clone();
         // Some vendors tell who asked.
         parts.extensions.insert(peer);
-        let request = Request::from_parts(parts, body);
+        let request = Request::from_parts(parts, held.bytes.clone());
         // A purge may compile regexes and look through what is stored, longer than an event loop should stand still.
-        let reply = tokio::task::spawn_blocking(move || api.handle(&request)).await;
+        let reply = tokio::task::spawn_blocking(move || {
+            let reply = api.handle(&request);
+            drop(held);
+            reply
+        })
+        .await;
         reply.unwrap_or_else(|_| message(StatusCode::INTERNAL_SERVER_ERROR, "the request could not be carried out"))
     }
 }

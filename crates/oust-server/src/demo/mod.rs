@@ -284,7 +284,7 @@ impl Demo {
     }
 
     fn invite(&mut self) -> Result<(), DemoError> {
-        let (listen, admin) = (self.listen, self.admin);
+        let (listen, admin, api) = (self.listen, self.admin, self.api);
         let lines = [
             String::new(),
             "Still serving; Ctrl-C ends it. Try:".to_owned(),
@@ -292,6 +292,9 @@ impl Demo {
             format!("  curl -i -H 'Host: shop.example' http://{listen}/img/a.jpg"),
             format!("  curl -H 'Content-Type: application/json' http://{admin}/v1/purges \\"),
             "       -d '{\"selectors\":[{\"pattern\":\"http://shop.example/img/*.jpg\"}]}'".to_owned(),
+            format!(
+                "  curl -u private_demo: http://{api}/v1/files/purge -d '{{\"url\":\"http://shop.example/img/a.jpg\"}}'"
+            ),
             format!("  curl http://{admin}/v1/purges?limit=3"),
             format!("  curl 'http://{admin}/v1/objects?url=http://shop.example/img/a.jpg'"),
             format!("  oust explain --admin http://{admin} --host shop.example"),
