@@ -361,6 +361,32 @@ fn webhooks_are_called() {
     assert_eq!(oust.exit_code(), Some(0));
 }
 
+#[test]
+#[ignore = "needs the dialects"]
+fn webhooks_call_private_addresses_only_if_they_may() {
+    let receiver = Origin::start(|_, reply| reply.send(204, &[], ""));
+    let origin = Origin::versions();
+    // Not loopback, hence open to more than this machine.
+    for (private, called) in [("false", false), ("true", true)] {
+        let name = format!("api_private_{private}");
+        let text = format!(
+            "[[site]]\nhosts = [\"*\"]\norigins = [\"{}\"]\n[[account]]\nname = \"acme\"\nhosts = [\"h.test\"]\ncdnetworks = {{ user = \"cdn-user\", api_key = \"cdn-secret\" }}\nwebhook_private = {private}\n",
+            origin.url()
+        );
+        let file = config_file(&name, &text);
+        let oust = Oust::serve(&["--config", file.to_str().unwrap(), "--api", "0.0.0.0:0"]);
+        let made = cdnetworks(&oust, "POST", "/cdn/webhooks", &json!({ "name": "hook", "url": receiver.url() }));
+        let id = made.header("location").unwrap().rsplit('/').next().unwrap().to_owned();
+        let purge = json!({ "dirUrls": ["http://h.test/d/**"], "target": "production", "webhook": id });
+        assert_eq!(cdnetworks(&oust, "POST", "/cdn/purges", &purge).status, 201);
+        let begun = Instant::now();
+        while receiver.count() == 0 && !oust.log().contains("an address that is not public") {
+            assert!(begun.elapsed() < PATIENCE, "{}", oust.log());
+        }
+        assert_eq!(receiver.count(), usize::from(called), "{}", oust.log());
+    }
+}
+
 /// Paths of the five vendors' documentation, and the methods each has.
 const DOCUMENTED: &[(&str, &[&str])] = &[
     ("/purge/url", &["post"]),

@@ -204,7 +204,7 @@ fn check(file: &std::path::Path) -> Result<(), Exit> {
     if !config.sites.is_empty() {
         config.check_whole().map_err(|message| Exit::usage(format!("{}: {message}", file.display())))?;
     }
-    let sites = config.sites.len();
-    writeln!(std::io::stdout(), "{}: ok, {sites} site{}", file.display(), if sites == 1 { "" } else { "s" })
-        .map_err(Exit::failed)
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let (sites, accounts) = (count(config.sites.len(), "site"), count(config.accounts.len(), "account"));
+    writeln!(std::io::stdout(), "{}: ok, {sites}, {accounts}", file.display()).map_err(Exit::failed)
 }
