@@ -45,6 +45,7 @@ cdnetworks = { user = "cdn-user", api_key = "cdn-key", access_key = "cdn-ak", se
 imagekit = { private_key = "imagekit-key", monthly = 1000000 }
 TOML
 
+: > "$work/log"
 any=127.0.0.1:0
 env -u OUST_LOG "$oust" serve --config "$work/oust.toml" --listen $any --admin $any --api $any 2> "$work/log" &
 server=$!
