@@ -421,7 +421,6 @@ fn aliases_policies_and_addresses() {
 }
 
 #[test]
-#[ignore = "needs host wildcards in patterns"]
 fn hosts_below_a_name() {
     for (kind, target, taken, left) in [
         ("DIRECTORY", "/d/*", "/d/e/f?g@@v=1", "/d"),

@@ -210,7 +210,6 @@ fn the_log_tells_requests_without_secrets() {
 }
 
 #[test]
-#[ignore = "needs the dialects"]
 fn purges_by_every_listener_are_one_history() {
     let origin = Origin::versions();
     let oust = serve("api_purges", &origin);
@@ -245,7 +244,6 @@ fn purges_by_every_listener_are_one_history() {
 }
 
 #[test]
-#[ignore = "needs the dialects"]
 fn the_history_is_bounded() {
     let origin = Origin::versions();
     let file = config_file("api_history", &format!("[purge]\nhistory = 3\n{}", config(&origin)));
@@ -283,7 +281,6 @@ fn cdnetworks(oust: &Oust, method: &str, path: &str, body: &Value) -> Response {
 }
 
 #[test]
-#[ignore = "needs the dialects"]
 fn a_signature_of_naver_is_checked() {
     let origin = Origin::versions();
     let oust = serve("api_naver", &origin);
@@ -311,7 +308,6 @@ fn a_signature_of_naver_is_checked() {
 }
 
 #[test]
-#[ignore = "needs the dialects"]
 fn webhooks_are_called() {
     let (called, calls) = mpsc::channel();
     // Takes the second call only, so that a retry is seen.
@@ -361,7 +357,6 @@ fn webhooks_are_called() {
 }
 
 #[test]
-#[ignore = "needs the dialects"]
 fn webhooks_call_private_addresses_only_if_they_may() {
     let receiver = Origin::start(|_, reply| reply.send(204, &[], ""));
     let origin = Origin::versions();
@@ -439,7 +434,6 @@ fn what_vendors_document_is_described() {
 }
 
 #[test]
-#[ignore = "needs the dialects"]
 fn what_is_described_is_there() {
     let oust = serve("api_routed", &Origin::versions());
     let described = described(&request(api(&oust), "GET", "/openapi.json", &[], b"").json());

@@ -125,7 +125,6 @@ fn matching_streams_keys() {
 }
 
 #[test]
-#[ignore = "needs the dialects"]
 fn dialects_match_as_their_apis_do() {
     const KEYS: &[&str] = &[
         "http://h/d/a.jpg",
@@ -226,7 +225,6 @@ fn clients_of_a_running_server() {
 }
 
 #[test]
-#[ignore = "needs the dialects"]
 fn the_demo_is_true() {
     let (code, out, err) = run(&["demo", "--once"], b"");
     assert_eq!(code, 0, "{out}{err}");
