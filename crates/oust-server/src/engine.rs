@@ -102,7 +102,12 @@ fn text(bytes: &[u8]) -> &str {
 #[derive(Debug, Default)]
 pub(crate) struct Patterns {
     matchers: Vec<Matcher>,
+    /// Whether keys of all hosts are tried as if they were of [`ANY_HOST`].
+    any_host: bool,
 }
+
+/// The host in whose name patterns without one are read. No longer than any other, so that a key that is given it stays one.
+pub(crate) const ANY_HOST: &str = "h";
 
 impl Patterns {
     /// One more; an error says what is wrong and at which byte.
@@ -113,9 +118,57 @@ impl Patterns {
         Ok(())
     }
 
+    /// From now on the host and port of a key do not count: for patterns of [`ANY_HOST`].
+    pub(crate) fn regardless_of_host(&mut self) {
+        self.any_host = true;
+    }
+
     /// Whether any takes the key. What is no key is taken by none.
     pub(crate) fn matches(&self, key: &[u8]) -> bool {
-        let Ok(key) = Key::parse(key) else { return false };
+        let Ok(mut key) = Key::parse(key) else { return false };
+        if self.any_host {
+            let Ok(moved) = Key::parse(moved(&key).as_bytes()) else { return false };
+            key = moved;
+        }
         self.matchers.iter().any(|matcher| matcher.matches(key.as_ref()))
+    }
+}
+
+/// The text of a key, moved to [`ANY_HOST`] with its scheme.
+fn moved(key: &Key) -> String {
+    let key = key.as_ref();
+    let scheme = text(key.scheme());
+    let before_path = scheme.len() + "://".len() + key.authority().len();
+    let rest = key.text().get(before_path..).map_or("/", text);
+    format!("{scheme}://{ANY_HOST}{rest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_any_host_and_port_are_tried() {
+        let mut patterns = Patterns::default();
+        patterns.add(&Selector::Pattern(format!("any://{ANY_HOST}/d/*.jpg"))).expect("a pattern");
+        for (key, taken) in [
+            ("http://h/d/a.jpg", true),
+            ("https://www.example.com/d/a.jpg?q=1@@v=2", true),
+            ("http://www.example.com:8080/d/a.jpg", true),
+            ("https://[::1]:8443/d/a.jpg", true),
+            ("HTTP://WWW.example.com/d/%61.jpg", true),
+            ("http://www.example.com/e/a.jpg", false),
+            ("http://h:80h/d/a.jpg", false),
+        ] {
+            let strictly = key == "http://h/d/a.jpg";
+            assert_eq!(patterns.matches(key.as_bytes()), strictly, "{key}");
+            patterns.regardless_of_host();
+            assert_eq!(patterns.matches(key.as_bytes()), taken, "{key}");
+            patterns.any_host = false;
+        }
+        let longest = format!("http://a/{}", "x".repeat(oust::key::MAX_KEY - "http://a/".len()));
+        patterns.add(&Selector::Pattern(format!("any://{ANY_HOST}/x**"))).expect("a pattern");
+        patterns.regardless_of_host();
+        assert!(Key::parse(longest.as_bytes()).is_ok() && patterns.matches(longest.as_bytes()));
     }
 }

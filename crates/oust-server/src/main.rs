@@ -1,10 +1,13 @@
 //! `oust`: a caching reverse proxy that can be purged, and the tools around it.
 
 mod admin;
+mod api;
 mod cli;
 mod config;
 mod demo;
 mod engine;
+mod listen;
+mod openapi;
 mod proxy;
 mod serve;
 

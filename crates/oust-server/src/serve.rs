@@ -11,9 +11,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::admin::Admin;
+use crate::api::PurgeApis;
 use crate::config::Config;
 use crate::engine;
-use crate::proxy::{Listeners, Proxy, bind};
+use crate::listen::{Listeners, bind};
+use crate::proxy::Proxy;
 
 /// Why the server does not run.
 #[derive(Debug)]
@@ -69,10 +71,15 @@ pub(crate) struct Running {
     pub(crate) listen: Vec<SocketAddr>,
     /// Where its admin API is.
     pub(crate) admin: SocketAddr,
-    api: Arc<Admin>,
-    stop_proxy: watch::Sender<bool>,
+    /// Where its purge APIs are.
+    pub(crate) api: Option<SocketAddr>,
+    state: Arc<Admin>,
+    stop_requests: watch::Sender<bool>,
+    stop_webhooks: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
-    proxy_task: JoinHandle<()>,
+    /// Those that take requests.
+    serving: Vec<JoinHandle<()>>,
+    webhooks: Option<JoinHandle<()>>,
     admin_task: JoinHandle<()>,
     drain_timeout: Duration,
 }
@@ -95,8 +102,9 @@ impl Running {
             .sites(sites.clone())
             .build()
             .map_err(|error| ServeError::Build(error.to_string()))?;
+        let apis = PurgeApis::new(config, cache.clone()).map_err(|error| ServeError::Build(error.to_string()))?;
         let proxy = Arc::new(Proxy::new(config, sites, cache));
-        let api = Arc::new(Admin::new(config, proxy.clone()));
+        let state = Arc::new(Admin::new(config, proxy.clone()));
 
         let mut listeners = Vec::new();
         let mut listen = Vec::new();
@@ -107,9 +115,15 @@ impl Running {
         }
         let (admin_listener, admin) = open("admin listener", config.server.admin)?;
 
-        let (stop_proxy, proxy_stop) = watch::channel(false);
+        let api_listener = config.server.api.map(|addr| open("purge API listener", addr)).transpose()?;
+        if api_listener.is_none() && !config.accounts.is_empty() {
+            tracing::warn!("there are accounts, but no `api` address to use them at");
+        }
+
+        let (stop_requests, requests_stop) = watch::channel(false);
+        let (stop_webhooks, webhooks_stop) = watch::channel(false);
         let (stop_admin, mut admin_stop) = watch::channel(false);
-        let router = api.clone().router();
+        let router = state.clone().router();
         let admin_task = tokio::spawn(async move {
             let stopped = async move {
                 // A sender that is gone is as good as one that says stop.
@@ -120,24 +134,57 @@ impl Running {
             }
         });
         let listeners = Listeners::new(listeners, proxy, &config.server);
-        let proxy_task = tokio::spawn(listeners.serve(proxy_stop));
+        let mut serving = vec![tokio::spawn(listeners.serve(requests_stop.clone()))];
+        let mut webhooks = None;
+        let api = api_listener.map(|(listener, real)| {
+            webhooks = Some(tokio::spawn(apis.webhooks().serve(webhooks_stop)));
+            let listeners = Listeners::new(vec![listener], Arc::new(apis), &config.server);
+            serving.push(tokio::spawn(listeners.serve(requests_stop)));
+            real
+        });
         // Before the log says so: whoever waits for its line may ask at once.
-        api.set_open();
+        state.set_open();
         for addr in &listen {
             tracing::info!(%addr, "listening");
         }
+        if let Some(addr) = api {
+            tracing::info!(%addr, "api");
+        }
         tracing::info!(addr = %admin, "admin");
         let drain_timeout = config.server.drain_timeout;
-        Ok(Self { listen, admin, api, stop_proxy, stop_admin, proxy_task, admin_task, drain_timeout })
+        Ok(Self {
+            listen,
+            admin,
+            api,
+            state,
+            stop_requests,
+            stop_webhooks,
+            stop_admin,
+            serving,
+            webhooks,
+            admin_task,
+            drain_timeout,
+        })
     }
 
     /// Takes no new connections, lets requests in flight end for as long as configured, and stops.
     pub(crate) async fn drain(self) {
         tracing::info!("draining");
-        self.api.set_draining();
-        self.stop_proxy.send_replace(true);
-        match tokio::time::timeout(self.drain_timeout, self.proxy_task).await {
-            Ok(_) => tracing::info!("drained"),
+        self.state.set_draining();
+        self.stop_requests.send_replace(true);
+        let ended = async {
+            for task in self.serving {
+                // Whether it ended well is told where it ended.
+                drop(task.await);
+            }
+            // After the purges that may still want one called.
+            self.stop_webhooks.send_replace(true);
+            if let Some(webhooks) = self.webhooks {
+                drop(webhooks.await);
+            }
+        };
+        match tokio::time::timeout(self.drain_timeout, ended).await {
+            Ok(()) => tracing::info!("drained"),
             Err(_) => tracing::warn!("drain timeout: connections are cut"),
         }
         // Last, so that readiness and figures can be asked for until the end.

@@ -262,8 +262,14 @@ fn the_description_covers_what_there_is() {
     let oust = Oust::before(&origin);
     let openapi = oust.api("GET", "/openapi.json", "").json();
     assert_eq!(openapi["openapi"], "3.1.0");
+    let mut covered = 0;
     for (path, operations) in openapi["paths"].as_object().unwrap() {
-        for method in operations.as_object().unwrap().keys() {
+        for (method, operation) in operations.as_object().unwrap() {
+            // The CDNs' APIs are on another listener.
+            if operation["tags"][0] != "admin" {
+                continue;
+            }
+            covered += 1;
             let path = path.replace("{id}", "0-0");
             let answer = oust.api(&method.to_uppercase(), &path, "");
             assert_ne!(answer.status, 405, "{method} {path}");
@@ -271,6 +277,7 @@ fn the_description_covers_what_there_is() {
             assert!(!unknown, "{method} {path}");
         }
     }
+    assert!(covered > 10, "{covered}");
 }
 
 #[test]

@@ -48,13 +48,14 @@ fn bad_usage_is_2() {
         &["purge"],
         &["frobnicate"],
         &["match"],
-        &["match", "--dialect", "azion-url", "x"],
+        &["match", "--dialect", "azion", "x"],
+        &["match", "--dialect", "azion-url", "--kind", "url", "x"],
     ] {
         let (code, _, err) = run(args, b"");
         assert_eq!(code, 2, "{args:?}: {err}");
     }
     let (_, _, err) = run(&["serve", "--origin", "http://127.0.0.1:1", "--api", "127.0.0.1:0"], b"");
-    assert!(err.contains("--api") && err.contains("not built yet"), "{err}");
+    assert!(err.contains("[[account]]"), "{err}");
 }
 
 #[test]
@@ -121,6 +122,69 @@ fn matching_streams_keys() {
     let mark = lines.iter().position(|line| line.trim() == "^").expect("position is marked");
     let column = lines[mark].find('^').unwrap();
     assert_eq!(&lines[mark - 1][column..=column], "*", "{err}");
+}
+
+#[test]
+fn dialects_match_as_their_apis_do() {
+    const KEYS: &[&str] = &[
+        "http://h/d/a.jpg",
+        "https://h/d/a.jpg",
+        "http://other:8080/d/a.jpg",
+        "http://h/d/a.jpg?v=1",
+        "http://h/d/a.jpg@@c=1",
+        "http://h/d/e/a.jpg",
+        "http://h/d",
+        "http://h/dd",
+        "no key",
+    ];
+    for (dialect, pattern, taken) in [
+        ("azion-url", "http://h/d/a.jpg", &[0][..]),
+        ("azion-url", "h/d/a.jpg", &[0, 1]),
+        ("azion-cachekey", "httph/d/a.jpg@@c=1", &[4]),
+        ("azion-wildcard", "http://h/*.jpg", &[0, 4, 5]),
+        ("naver-directory", "/d/*", &[0, 1, 2, 3, 4, 5]),
+        ("naver-pattern", "/d/*.jpg", &[0, 1, 2, 3, 4, 5]),
+        ("naver-url", "/d/a.jpg?v=1", &[3]),
+        ("naver-url", "/d", &[6]),
+        ("medianova", "/d*", &[0, 1, 2, 3, 4, 5, 6, 7]),
+        ("medianova", "/d/a.jpg", &[0, 1, 2, 4]),
+        ("cdnetworks-file", "http://h/d/a.jpg", &[0]),
+        ("cdnetworks-dir", "http://h/d/*", &[0, 3, 4]),
+        ("cdnetworks-dir", "http://h/d/a.jpg", &[0, 4]),
+        ("cdnetworks-regex", "any://h/d/.*jpg$", &[0, 1, 4, 5]),
+        ("imagekit", "http://h/d/a.jpg", &[0, 4]),
+        ("imagekit", "http://h/d/a.jpg*", &[0, 3, 4]),
+    ] {
+        let (code, out, err) = run(&["match", "--dialect", dialect, "--", pattern], KEYS.join("\n").as_bytes());
+        let wanted: Vec<&str> = taken.iter().map(|&index| KEYS[index]).collect();
+        assert_eq!(out.lines().collect::<Vec<_>>(), wanted, "{dialect} {pattern}: {err}");
+        assert_eq!(code, 0, "{dialect} {pattern}");
+        assert_eq!(run(&["match", "--dialect", dialect, "--", pattern], b"http://h/nothing").0, 1, "{dialect}");
+    }
+    for (dialect, pattern, words) in [
+        ("azion-url", "ftp://h/a", "scheme"),
+        ("naver-pattern", "/a/b*.png", "PATTERN"),
+        ("naver-url", "/a*", "wildcard"),
+        ("medianova", "a", "starts with /"),
+        ("cdnetworks-file", "http://h/a*", "asterisk"),
+        ("cdnetworks-dir", "http://h/[a]/*", "Special letters"),
+        ("cdnetworks-regex", "h/a", "h/a"),
+        ("imagekit", "http://h/*a", "wildcard"),
+    ] {
+        let (code, out, err) = run(&["match", "--dialect", dialect, "--", pattern], KEYS.join("\n").as_bytes());
+        assert_eq!((code, out.as_str()), (2, ""), "{dialect} {pattern}: {err}");
+        assert!(err.contains("bad pattern") && err.contains(words), "{dialect} {pattern}: {err}");
+    }
+    // What the engine finds is marked in the pattern as it was given.
+    for (dialect, pattern, column) in [("naver-directory", "/a%4/*", 2), ("cdnetworks-regex", "http://h/a(b", 10)] {
+        let (code, _, err) = run(&["match", "--dialect", dialect, "--", pattern], b"");
+        assert_eq!(code, 2);
+        let lines: Vec<&str> = err.lines().collect();
+        let mark = lines.iter().position(|line| line.trim() == "^").unwrap_or_else(|| panic!("{err}"));
+        assert!(lines[mark - 1].ends_with(pattern), "{err}");
+        let shift = lines[mark - 1].len() - pattern.len();
+        assert_eq!(lines[mark].find('^').map(|at| at - shift), Some(column), "{err}");
+    }
 }
 
 #[test]

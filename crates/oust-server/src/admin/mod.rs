@@ -226,7 +226,7 @@ async fn readyz(State(admin): Shared, headers: HeaderMap) -> Result<Response, Pr
 
 async fn openapi(State(admin): Shared, headers: HeaderMap) -> Result<Response, Problem> {
     admin.open_to_probes(&headers)?;
-    let mut response = Response::new(Body::from(include_str!("openapi.json")));
+    let mut response = Response::new(Body::from(crate::openapi::document()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }

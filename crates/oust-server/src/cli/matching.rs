@@ -3,11 +3,13 @@
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use oust::purge::Selector;
+use oust_api::Dialect;
 
 use super::Exit;
-use crate::engine::Patterns;
+use crate::engine::{ANY_HOST, Patterns};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Kind {
@@ -38,9 +40,9 @@ pub(super) struct Match {
     /// What the patterns are.
     #[arg(long, value_enum, default_value = "pattern")]
     kind: Kind,
-    /// Read the patterns as a CDN's API does (not built yet).
-    #[arg(long, value_name = "NAME", hide = true)]
-    dialect: Option<String>,
+    /// Read the patterns as a CDN's API does. What names no host takes those of any.
+    #[arg(long, value_name = "NAME", conflicts_with = "kind", value_parser = dialect())]
+    dialect: Option<Dialect>,
     /// Patterns; a key is printed if any of them takes it.
     #[arg(value_name = "PATTERN", required = true)]
     patterns: Vec<String>,
@@ -48,15 +50,24 @@ pub(super) struct Match {
 
 impl Match {
     pub(super) fn run(self) -> Result<ExitCode, Exit> {
-        if let Some(dialect) = self.dialect {
-            return Err(Exit::usage(format!("--dialect {dialect}: the dialects of CDN APIs are not built yet")));
-        }
         let mut patterns = Patterns::default();
+        if self.dialect.is_some_and(Dialect::is_hostless) {
+            patterns.regardless_of_host();
+        }
         for text in self.patterns {
-            patterns.add(&self.kind.selector(text.clone())).map_err(|(message, position)| {
-                let mark = position.map(|at| format!("\n  {text}\n  {}^", padding(&text, at))).unwrap_or_default();
-                Exit::usage(format!("bad pattern: {message}{mark}"))
-            })?;
+            let selectors = match self.dialect {
+                None => vec![self.kind.selector(text.clone())],
+                Some(dialect) => dialect.selectors(&text, ANY_HOST).map_err(|message| bad(&message, &text, None))?,
+            };
+            for selector in &selectors {
+                patterns.add(selector).map_err(|(message, at)| match at {
+                    None => bad(&message, &text, None),
+                    Some(at) => {
+                        let place = place(literal(selector), at, &text);
+                        bad(&placed(message, at, place), &text, place)
+                    }
+                })?;
+            }
         }
         match filter(&patterns, BufReader::with_capacity(1 << 16, io::stdin().lock()), io::stdout().lock()) {
             Ok(true) => Ok(ExitCode::SUCCESS),
@@ -65,6 +76,48 @@ impl Match {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
             Err(error) => Err(Exit::usage(error)),
         }
+    }
+}
+
+fn dialect() -> impl TypedValueParser<Value = Dialect> {
+    PossibleValuesParser::new(Dialect::ALL.map(Dialect::name)).try_map(|name| name.parse::<Dialect>())
+}
+
+fn bad(message: &str, text: &str, position: Option<usize>) -> Exit {
+    let mark = position.map(|at| format!("\n  {text}\n  {}^", padding(text, at))).unwrap_or_default();
+    Exit::usage(format!("bad pattern: {message}{mark}"))
+}
+
+/// Where in a pattern that byte is of what a dialect made of it: what is before it there ends as what is before it here.
+fn place(made: &str, at: usize, pattern: &str) -> Option<usize> {
+    let same = |ahead: &usize| {
+        made.get(*ahead..at).is_some_and(|before| pattern.starts_with(before))
+            && made.as_bytes().get(at) == pattern.as_bytes().get(at - ahead)
+    };
+    (0..=at).find(same).map(|ahead| at - ahead)
+}
+
+/// A message that tells a byte of what was made, telling that of the pattern instead.
+fn placed(message: String, at: usize, place: Option<usize>) -> String {
+    match message.strip_suffix(&format!(" at byte {at}")) {
+        Some(what) => place.map_or_else(|| what.to_owned(), |place| format!("{what} at byte {place}")),
+        None => message,
+    }
+}
+
+/// The text a selector was made of, that its positions are of.
+fn literal(selector: &Selector) -> &str {
+    match selector {
+        Selector::Url(text)
+        | Selector::Key(text)
+        | Selector::Pattern(text)
+        | Selector::Glob(text)
+        | Selector::LastWildcard(text)
+        | Selector::Regex(text)
+        | Selector::Host(text)
+        | Selector::Tag(text)
+        | Selector::Variant { key: text, .. } => text,
+        _ => "",
     }
 }
 

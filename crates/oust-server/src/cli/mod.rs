@@ -70,9 +70,9 @@ struct Serve {
     /// Address of the admin API.
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
-    /// Address of the CDN purge APIs (not built yet).
-    #[arg(long, value_name = "ADDR", hide = true)]
-    api: Option<String>,
+    /// Address of the CDN purge APIs, which need an [[account]] in the configuration.
+    #[arg(long, value_name = "ADDR")]
+    api: Option<SocketAddr>,
     /// Origin of every host: http://host[:port]. Takes the place of the file's sites.
     #[arg(long, value_name = "URL", value_parser = |text: &str| text.parse::<Origin>())]
     origin: Option<Origin>,
@@ -150,7 +150,6 @@ fn log_to_stderr(default: &str) {
 /// File and flags together.
 fn configuration(flags: Serve) -> Result<Config, Exit> {
     for (given, flag, what) in [
-        (flags.api.is_some(), "--api", "the listener of the CDN purge APIs"),
         (flags.l2_dir.is_some(), "--l2-dir", "the L2 tier"),
         (flags.l2_size.is_some(), "--l2-size", "the L2 tier"),
         (flags.distrust_l2, "--distrust-l2", "the L2 tier"),
@@ -168,6 +167,9 @@ fn configuration(flags: Serve) -> Result<Config, Exit> {
     }
     if let Some(admin) = flags.admin {
         config.server.admin = admin;
+    }
+    if let Some(api) = flags.api {
+        config.server.api = Some(api);
     }
     if let Some(origin) = flags.origin {
         config.sites = vec![Site::any_host(origin)];
@@ -202,7 +204,7 @@ fn check(file: &std::path::Path) -> Result<(), Exit> {
     if !config.sites.is_empty() {
         config.check_whole().map_err(|message| Exit::usage(format!("{}: {message}", file.display())))?;
     }
-    let sites = config.sites.len();
-    writeln!(std::io::stdout(), "{}: ok, {sites} site{}", file.display(), if sites == 1 { "" } else { "s" })
-        .map_err(Exit::failed)
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let (sites, accounts) = (count(config.sites.len(), "site"), count(config.accounts.len(), "account"));
+    writeln!(std::io::stdout(), "{}: ok, {sites}, {accounts}", file.display()).map_err(Exit::failed)
 }

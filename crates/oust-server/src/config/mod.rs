@@ -1,5 +1,6 @@
 //! The server's configuration: a TOML file, flags on top, defaults below.
 
+mod accounts;
 mod reader;
 mod size;
 
@@ -18,6 +19,9 @@ use ipnet::IpNet;
 
 pub(crate) use size::parse_size;
 
+/// Nobody could purge through such a listener, which is not what somebody who opens it means.
+const API_WITHOUT_ACCOUNT: &str = "`api` is of no use without an [[account]]: nobody could purge through it";
+
 /// Everything `serve` needs to know.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Config {
@@ -26,6 +30,22 @@ pub(crate) struct Config {
     pub(crate) purge: Limits,
     pub(crate) http: Http,
     pub(crate) sites: Vec<Site>,
+    pub(crate) accounts: Vec<AccountEntry>,
+}
+
+/// One `[[account]]`. Its `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub(crate) struct AccountEntry {
+    pub(crate) account: oust_api::Account,
+    /// Where the file says so, for errors that are found later.
+    at: usize,
+}
+
+impl AccountEntry {
+    /// One that is in no file.
+    pub(crate) fn new(account: oust_api::Account) -> Self {
+        Self { account, at: 0 }
+    }
 }
 
 /// `[server]`.
@@ -33,6 +53,8 @@ pub(crate) struct Config {
 pub(crate) struct Server {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) admin: SocketAddr,
+    /// The listener of the CDN purge APIs.
+    pub(crate) api: Option<SocketAddr>,
     pub(crate) threads: usize,
     pub(crate) admin_tokens: Vec<Token>,
     pub(crate) max_connections: usize,
@@ -47,6 +69,7 @@ impl Default for Server {
         Self {
             listen: vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)],
             admin: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081),
+            api: None,
             threads: 2,
             admin_tokens: Vec::new(),
             max_connections: 10_000,
@@ -210,6 +233,10 @@ impl Config {
             faults.push(reader::Fault { at: span.map_or(0, |span| span.start), message });
         }
         if faults.is_empty() {
+            let wrong = crate::api::check(&config);
+            faults.extend(wrong.into_iter().map(|(entry, message)| reader::Fault { at: entry.at, message }));
+        }
+        if faults.is_empty() {
             return Ok(config);
         }
         faults.sort_by_key(|fault| fault.at);
@@ -227,6 +254,9 @@ impl Config {
     pub(crate) fn check_whole(&self) -> Result<(), String> {
         if self.sites.is_empty() {
             return Err("no site: give --origin URL or a [[site]] in the configuration".to_owned());
+        }
+        if self.server.api.is_some() && self.accounts.is_empty() {
+            return Err(API_WITHOUT_ACCOUNT.to_owned());
         }
         if !self.server.admin.ip().is_loopback() && self.server.admin_tokens.is_empty() {
             return Err(format!(

@@ -22,7 +22,7 @@ pub(super) struct Fault {
 const MIN_EDGE: u64 = 1 << 20;
 const MAX_OBJECT: u64 = 2 << 30;
 
-type Value<'i> = Spanned<DeValue<'i>>;
+pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
 /// Reads a configuration; what it says is meaningful only if `faults` stays empty.
 pub(super) fn read(text: &str, faults: &mut Vec<Fault>) -> Config {
@@ -45,23 +45,30 @@ pub(super) fn read(text: &str, faults: &mut Vec<Fault>) -> Config {
             "site" => reader.sites(value, &mut config),
             "l2" => reader.later(key.span().start, "[l2]", "the L2 tier"),
             "certificate" => reader.later(key.span().start, "[[certificate]]", "TLS"),
-            "account" => reader.later(key.span().start, "[[account]]", "the CDN purge APIs"),
+            "account" => config.accounts = reader.accounts(value),
             other => reader.unknown(key.span().start, other, "the top level"),
         }
+    }
+    let server = root.get_ref().get("server").and_then(|server| server.get_ref().as_table());
+    if let Some(api) = server.and_then(|server| server.get("api"))
+        && !root.get_ref().contains_key("account")
+    {
+        reader.fault(api.span().start, super::API_WITHOUT_ACCOUNT);
     }
     config
 }
 
-struct Reader<'f> {
+/// Walks the tables.
+pub(super) struct Reader<'f> {
     faults: &'f mut Vec<Fault>,
 }
 
 impl Reader<'_> {
-    fn fault(&mut self, at: usize, message: impl Into<String>) {
+    pub(super) fn fault(&mut self, at: usize, message: impl Into<String>) {
         self.faults.push(Fault { at, message: message.into() });
     }
 
-    fn unknown(&mut self, at: usize, field: &str, place: &str) {
+    pub(super) fn unknown(&mut self, at: usize, field: &str, place: &str) {
         self.fault(at, format!("unknown field `{field}` in {place}"));
     }
 
@@ -69,13 +76,13 @@ impl Reader<'_> {
         self.fault(at, format!("`{field}` is not supported: {what} is not built yet"));
     }
 
-    fn wrong<T>(&mut self, value: &Value<'_>, wanted: &str) -> Option<T> {
+    pub(super) fn wrong<T>(&mut self, value: &Value<'_>, wanted: &str) -> Option<T> {
         let message = format!("expected {wanted}, found {}", value.get_ref().type_str());
         self.fault(value.span().start, message);
         None
     }
 
-    fn table<'v, 'i>(&mut self, value: &'v Value<'i>, place: &str) -> Option<&'v DeTable<'i>> {
+    pub(super) fn table<'v, 'i>(&mut self, value: &'v Value<'i>, place: &str) -> Option<&'v DeTable<'i>> {
         match value.get_ref().as_table() {
             Some(table) => Some(table),
             None => self.wrong(value, &format!("a table for {place}")),
@@ -112,7 +119,7 @@ impl Reader<'_> {
                 }
                 "admin_tokens" => server.admin_tokens = self.tokens(value),
                 "tls_listen" => self.later(at, "tls_listen", "TLS"),
-                "api" => self.later(at, "api", "the listener of the CDN purge APIs"),
+                "api" => server.api = self.parsed(value, "an address such as \"127.0.0.1:8082\""),
                 "purge_method_from" => self.later(at, "purge_method_from", "the PURGE method"),
                 other => self.unknown(at, other, "[server]"),
             }
@@ -319,7 +326,7 @@ impl Reader<'_> {
         }
     }
 
-    fn list<T>(&mut self, value: &Value<'_>, wanted: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+    pub(super) fn list<T>(&mut self, value: &Value<'_>, wanted: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
         let Some(array) = value.get_ref().as_array() else {
             self.wrong::<()>(value, &format!("an array, each {wanted}"));
             return Vec::new();
@@ -339,7 +346,7 @@ impl Reader<'_> {
         list
     }
 
-    fn parsed<T: std::str::FromStr>(&mut self, value: &Value<'_>, wanted: &str) -> Option<T> {
+    pub(super) fn parsed<T: std::str::FromStr>(&mut self, value: &Value<'_>, wanted: &str) -> Option<T> {
         let Some(text) = value.get_ref().as_str() else { return self.wrong(value, wanted) };
         let parsed = text.parse().ok();
         if parsed.is_none() {
@@ -348,14 +355,14 @@ impl Reader<'_> {
         parsed
     }
 
-    fn text(&mut self, value: &Value<'_>) -> Option<String> {
+    pub(super) fn text(&mut self, value: &Value<'_>) -> Option<String> {
         match value.get_ref().as_str() {
             Some(text) => Some(text.to_owned()),
             None => self.wrong(value, "a string"),
         }
     }
 
-    fn flag(&mut self, value: &Value<'_>) -> Option<bool> {
+    pub(super) fn flag(&mut self, value: &Value<'_>) -> Option<bool> {
         match value.get_ref().as_bool() {
             Some(flag) => Some(flag),
             None => self.wrong(value, "true or false"),
@@ -411,13 +418,13 @@ impl Reader<'_> {
     }
 }
 
-fn set<T>(field: &mut T, value: Option<T>) {
+pub(super) fn set<T>(field: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *field = value;
     }
 }
 
-fn non_empty(text: &str) -> Option<String> {
+pub(super) fn non_empty(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 

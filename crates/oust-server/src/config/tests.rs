@@ -28,10 +28,8 @@ fn every_fault_has_its_place() {
 fn what_is_not_built_is_refused_by_name() {
     for (text, name) in [
         ("[l2]\ndir = \"x\"", "[l2]"),
-        ("[[account]]\nname = \"x\"", "[[account]]"),
         ("[[certificate]]\ncert = \"x\"", "[[certificate]]"),
         ("[server]\ntls_listen = []", "tls_listen"),
-        ("[server]\napi = \"127.0.0.1:1\"", "api"),
         ("[server]\npurge_method_from = []", "purge_method_from"),
         ("[http]\ntargeted = []", "targeted"),
         ("[http]\ngroups = true", "groups"),
@@ -81,4 +79,115 @@ fn origins_are_plain_http_without_a_path() {
 fn tokens_do_not_show_in_debug() {
     let token = Token { name: "ci".to_owned(), token: "hush-hush".to_owned(), role: Role::Purge };
     assert!(!format!("{token:?}").contains("hush"));
+}
+
+const ACCOUNT: &str = r#"
+[server]
+api = "127.0.0.1:0"
+[[account]]
+name = "acme"
+hosts = ["www.example.com", "*.img.example.com"]
+azion = { tokens = ["hush-1"], url = "20/60s", wildcard = "7/24h" }
+naver = { access_key = "ak", secret_key = "hush-2", edge_id = 1234 }
+medianova = { organization = "o-1", resources = { "r-1" = "www.example.com" }, tokens = ["hush-3"], api_key = "k", api_secret = "hush-4" }
+cdnetworks = { user = "u", api_key = "hush-5", access_key = "a", secret_key = "hush-6", rate = "300/5m" }
+imagekit = { private_key = "hush-7", monthly = 5, wildcard = true }
+webhook_private = true
+"#;
+
+#[test]
+fn accounts_are_read_and_their_secrets_not_shown() {
+    let config = Config::parse("t", ACCOUNT).unwrap();
+    assert!(!format!("{config:?}").contains("hush"));
+    let account = &config.accounts[0].account;
+    assert_eq!((account.name.as_str(), account.webhook_private), ("acme", true));
+    assert_eq!(account.hosts, ["www.example.com", "*.img.example.com"]);
+    let azion = account.azion.as_ref().unwrap();
+    assert_eq!((azion.tokens[0].as_str(), azion.url), ("hush-1", oust_api::Rate::new(20, 60)));
+    assert_eq!(azion.wildcard, oust_api::Rate::new(7, 86_400));
+    let naver = account.naver.as_ref().unwrap();
+    assert_eq!((naver.access_key.as_str(), naver.secret_key.as_str(), naver.edge_id), ("ak", "hush-2", 1234));
+    let medianova = account.medianova.as_ref().unwrap();
+    assert_eq!((medianova.organization.as_str(), medianova.resources["r-1"].as_str()), ("o-1", "www.example.com"));
+    assert_eq!((medianova.api_key.as_str(), medianova.api_secret.as_str()), ("k", "hush-4"));
+    assert_eq!(medianova.tokens, ["hush-3"]);
+    let cdnetworks = account.cdnetworks.as_ref().unwrap();
+    assert_eq!((cdnetworks.user.as_str(), cdnetworks.api_key.as_str()), ("u", "hush-5"));
+    assert_eq!((cdnetworks.access_key.as_str(), cdnetworks.secret_key.as_str()), ("a", "hush-6"));
+    assert_eq!(cdnetworks.rate, oust_api::Rate::new(300, 300));
+    let imagekit = account.imagekit.as_ref().unwrap();
+    assert_eq!((imagekit.private_key.as_str(), imagekit.monthly, imagekit.wildcard), ("hush-7", 5, true));
+    // What is not given is the vendor's.
+    let config = Config::parse("t", "[[account]]\nname = \"a\"\nhosts = [\"h\"]\nazion = { tokens = [\"t\"] }\ncdnetworks = { user = \"u\", api_key = \"k\" }\nimagekit = { private_key = \"p\" }\n").unwrap();
+    let account = &config.accounts[0].account;
+    assert_eq!(account.azion.as_ref().unwrap().url, oust_api::Azion::default().url);
+    assert_eq!(account.cdnetworks.as_ref().unwrap().rate, oust_api::Cdnetworks::default().rate);
+    let imagekit = account.imagekit.as_ref().unwrap();
+    assert_eq!((imagekit.monthly, imagekit.wildcard, account.webhook_private), (1000, false, false));
+}
+
+#[test]
+fn every_fault_of_accounts_has_its_place_and_no_secret() {
+    let head = "[[account]]\nname = \"a\"\nhosts = [\"h\"]\n";
+    let azion = "azion = { tokens = [\"t\"] }\n";
+    for (text, place, word) in [
+        ("account = 1".to_owned(), (1, 11), "[[account]]"),
+        (format!("[[account]]\nhosts = [\"h\"]\n{azion}"), (1, 1), "`name`"),
+        (format!("[[account]]\nname = \"a\"\n{azion}"), (1, 1), "`hosts`"),
+        (head.to_owned(), (1, 1), "`azion`"),
+        (format!("{head}{azion}speed = 1\n"), (5, 1), "speed"),
+        (format!("{head}azion = {{ tokens = [\"t\"], speed = 1 }}\n"), (4, 27), "speed"),
+        (format!("{head}azion = {{ tokens = [\"t\"], url = \"200\" }}\n"), (4, 33), "200/60s"),
+        (format!("{head}azion = {{ tokens = [] }}\n"), (4, 20), "at least one"),
+        (format!("{head}azion = {{ tokens = [\"\"] }}\n"), (4, 21), "empty"),
+        (format!("{head}azion = {{ tokens = \"hush\" }}\n"), (4, 20), "array"),
+        (format!("{head}azion = {{ }}\n"), (4, 9), "`tokens`"),
+        (format!("{head}naver = {{ access_key = \"a\", secret_key = \"hush\" }}\n"), (4, 9), "`edge_id`"),
+        (
+            format!("{head}naver = {{ access_key = \"a\", secret_key = \"hush\", edge_id = -1 }}\n"),
+            (4, 60),
+            "whole number",
+        ),
+        (format!("{head}medianova = {{ organization = \"o\", tokens = [\"hush\"] }}\n"), (4, 13), "`resources`"),
+        (format!("{head}medianova = {{ organization = \"o\", resources = {{}} }}\n"), (4, 13), "`tokens`"),
+        (
+            format!("{head}medianova = {{ organization = \"o\", resources = {{ \"r\" = 1 }}, tokens = [\"t\"] }}\n"),
+            (4, 55),
+            "string",
+        ),
+        (format!("{head}cdnetworks = {{ rate = \"1/1s\" }}\n"), (4, 14), "`user`"),
+        (
+            format!("{head}cdnetworks = {{ user = \"u\", access_key = \"a\", secret_key = \"hush\" }}\n"),
+            (4, 14),
+            "`api_key`",
+        ),
+        (format!("{head}imagekit = {{ private_key = \"\" }}\n"), (4, 28), "empty"),
+        (format!("{head}imagekit = {{ private_key = \"hush\", wildcard = 1 }}\n"), (4, 47), "true or false"),
+        (format!("{head}{azion}webhook_private = 1\n"), (5, 19), "true or false"),
+        (format!("{head}{azion}{head}{azion}"), (5, 1), "two accounts"),
+        // What the APIs themselves check.
+        (
+            format!(
+                "{head}{azion}[[account]]\nname = \"b\"\nhosts = [\"no host/\"]\nimagekit = {{ private_key = \"hush\" }}\n"
+            ),
+            (5, 1),
+            "'b'",
+        ),
+        ("[server]\napi = \"127.0.0.1:0\"\n".to_owned(), (2, 7), "[[account]]"),
+        (format!("[server]\napi = \"nowhere\"\n{head}{azion}"), (2, 7), "address"),
+    ] {
+        let found = faults(&text);
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        assert_eq!((found[0].0, found[0].1), place, "{text}: {found:?}");
+        assert!(found[0].2.contains(word) && !found[0].2.contains("hush"), "{text}: {found:?}");
+    }
+    let both = format!("{head}hosts_ = 1\n{azion}[edge]\nsize = \"1 furlong\"\n");
+    assert_eq!(faults(&both).len(), 2);
+}
+
+#[test]
+fn an_api_listener_by_flag_needs_accounts_too() {
+    let mut config = Config::parse("t", "[[site]]\nhosts = [\"*\"]\norigins = [\"http://127.0.0.1:1\"]\n").unwrap();
+    config.server.api = Some("127.0.0.1:0".parse().unwrap());
+    assert!(config.check_whole().unwrap_err().contains("[[account]]"));
 }

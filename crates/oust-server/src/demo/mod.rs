@@ -3,7 +3,9 @@
 //! Nothing is shown that was not observed: each line comes from real requests, and what contradicts its claim fails the demo.
 
 mod origin;
+mod sign;
 mod tour;
+mod vendors;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -12,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -20,8 +22,10 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 use self::origin::{Origin, THINKS};
+use self::sign::Asked;
 use self::tour::{Get, stops};
-use crate::config::{Config, KeyRules, Origin as OriginAddress, Site};
+use self::vendors::{Follow, Step, Vendor};
+use crate::config::{AccountEntry, Config, KeyRules, Origin as OriginAddress, Site};
 use crate::serve::{Running, runtime};
 
 /// Why the demo fails.
@@ -59,6 +63,7 @@ pub(crate) fn run(once: bool) -> Result<(), DemoError> {
         let mut demo = Demo {
             listen,
             admin: running.admin,
+            api: running.api.ok_or_else(|| broken("no purge APIs"))?,
             client: Client::builder(TokioExecutor::new()).build_http(),
             untrue: 0,
             out: io::stdout(),
@@ -83,6 +88,7 @@ fn config(origin: &Origin) -> Config {
     let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
     config.server.listen = vec![any];
     config.server.admin = any;
+    config.server.api = Some(any);
     config.server.drain_timeout = Duration::from_secs(2);
     let address = OriginAddress { authority: origin.addr.to_string() };
     let shop = Site {
@@ -92,6 +98,7 @@ fn config(origin: &Origin) -> Config {
         ..Site::default()
     };
     config.sites = vec![shop, Site::any_host(address)];
+    config.accounts = vec![AccountEntry::new(vendors::account())];
     config
 }
 
@@ -99,6 +106,7 @@ fn config(origin: &Origin) -> Config {
 struct Demo {
     listen: SocketAddr,
     admin: SocketAddr,
+    api: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
     untrue: usize,
     out: io::Stdout,
@@ -111,6 +119,19 @@ struct Got {
     body: String,
     took: Duration,
 }
+
+/// What a vendor's client got.
+#[derive(Debug)]
+struct Answered {
+    status: StatusCode,
+    headers: HeaderMap,
+    /// Null where the body is no JSON.
+    json: Value,
+    took: Duration,
+}
+
+/// Longest wait for a purge to be swept, which takes milliseconds.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Got {
     fn is_hit(&self) -> bool {
@@ -137,30 +158,92 @@ impl Demo {
         self.say("what merely looks alike stays a hit:\n")?;
         self.say(&format!("  {:<48} {:>7} {:>7} {:>9}", "purge of", "taken", "left", "ack in"))?;
         for stop in stops() {
-            for get in stop.takes.iter().chain(&stop.leaves) {
-                self.get(*get).await?;
-                let warm = self.get(*get).await?;
-                if !warm.is_hit() {
-                    self.untrue += 1;
-                    self.say(&format!("  {get:?} is not warm: {}", warm.cache_status))?;
-                }
-            }
+            self.warm(&stop.takes, &stop.leaves).await?;
             let took = self.purge(&stop.selector, "delete").await?;
-            let mut taken = 0;
-            for get in &stop.takes {
-                taken += usize::from(!self.get(*get).await?.is_hit());
-            }
-            let mut left = 0;
-            for get in &stop.leaves {
-                left += usize::from(self.get(*get).await?.is_hit());
-            }
-            let ok = self.check(taken == stop.takes.len() && left == stop.leaves.len());
-            let (takes, leaves) = (stop.takes.len(), stop.leaves.len());
-            let (taken, left) = (format!("{taken}/{takes}"), format!("{left}/{leaves}"));
-            self.say(&format!("  {:<48} {taken:>7} {left:>7} {:>9}  {ok}", stop.shown, micros(took)))?;
+            let (effect, ok) = self.effect(&stop.takes, &stop.leaves).await?;
+            let ok = self.check(ok);
+            self.say(&format!("  {:<48} {effect} {:>9}  {ok}", stop.shown, micros(took)))?;
         }
         self.actions().await?;
-        self.race(origin).await
+        self.race(origin).await?;
+        self.say("\nAs clients of five CDNs purge, each by its own API, credentials and patterns:\n")?;
+        self.say(&format!("  {:<48} {:>7} {:>7} {:>9}", "purge of", "taken", "left", "ack in"))?;
+        for step in vendors::steps() {
+            self.vendor(&step).await?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that all of them are stored.
+    async fn warm(&mut self, takes: &[Get], leaves: &[Get]) -> Result<(), DemoError> {
+        for get in takes.iter().chain(leaves) {
+            self.get(*get).await?;
+            let warm = self.get(*get).await?;
+            if !warm.is_hit() {
+                self.untrue += 1;
+                self.say(&format!("  {get:?} is not warm: {}", warm.cache_status))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What of them a purge has taken and left, in two columns, and whether it is what was to be.
+    async fn effect(&self, takes: &[Get], leaves: &[Get]) -> Result<(String, bool), DemoError> {
+        let mut taken = 0;
+        for get in takes {
+            taken += usize::from(!self.get(*get).await?.is_hit());
+        }
+        let mut left = 0;
+        for get in leaves {
+            left += usize::from(self.get(*get).await?.is_hit());
+        }
+        let columns = [(taken, takes.len()), (left, leaves.len())].map(|(some, all)| format!("{some}/{all}"));
+        Ok((format!("{:>7} {:>7}", columns[0], columns[1]), taken == takes.len() && left == leaves.len()))
+    }
+
+    /// A purge by a vendor's client, and its state as that client reads it.
+    async fn vendor(&mut self, step: &Step) -> Result<(), DemoError> {
+        self.warm(&step.takes, &step.leaves).await?;
+        let answer = self.ask(step.vendor, Method::POST, &step.target, &step.body.to_string()).await?;
+        let (effect, ok) = self.effect(&step.takes, &step.leaves).await?;
+        let ok = self.check(ok && answer.status == step.status);
+        self.say(&format!("  {:<48} {effect} {:>9}  {ok}", step.shown, micros(answer.took)))?;
+        self.say(&format!("    POST {}: {}", step.target, answer.status))?;
+        let Some(follow) = step.follow else { return Ok(()) };
+        let Some(Follow { target, member, done }) = follow(&answer.headers, &answer.json) else {
+            let ok = self.check(false);
+            return self.say(&format!("    no word of how to ask after it: {} {ok}", answer.json));
+        };
+        let begun = Instant::now();
+        loop {
+            let state = self.ask(step.vendor, Method::GET, &target, "").await?;
+            let found = state.json.pointer(member);
+            if found == Some(&done) || begun.elapsed() > SWEEP_PATIENCE {
+                let ok = self.check(found == Some(&done) && state.status == StatusCode::OK);
+                let (_, name) = member.rsplit_once('/').unwrap_or_default();
+                let path = target.split('?').next().unwrap_or_default();
+                let found = found.unwrap_or(&Value::Null);
+                return self.say(&format!("    GET {path}: {name} {found}  {ok}"));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// A request as a vendor's client sends it.
+    async fn ask(&self, vendor: Vendor, method: Method, target: &str, body: &str) -> Result<Answered, DemoError> {
+        let host = self.api.to_string();
+        let asked = Asked { method: method.as_str(), target, host: &host, body, now: sign::now() };
+        let mut request = Request::builder().method(&method).uri(format!("http://{host}{target}"));
+        for (name, value) in vendor.fields(asked) {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::from(body.to_owned())).map_err(broken)?;
+        let begun = Instant::now();
+        let response = self.client.request(request).await.map_err(broken)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
+        let took = begun.elapsed();
+        Ok(Answered { status, headers, json: serde_json::from_slice(&body).unwrap_or_default(), took })
     }
 
     /// What the actions differ in.
@@ -201,7 +284,7 @@ impl Demo {
     }
 
     fn invite(&mut self) -> Result<(), DemoError> {
-        let (listen, admin) = (self.listen, self.admin);
+        let (listen, admin, api) = (self.listen, self.admin, self.api);
         let lines = [
             String::new(),
             "Still serving; Ctrl-C ends it. Try:".to_owned(),
@@ -209,6 +292,9 @@ impl Demo {
             format!("  curl -i -H 'Host: shop.example' http://{listen}/img/a.jpg"),
             format!("  curl -H 'Content-Type: application/json' http://{admin}/v1/purges \\"),
             "       -d '{\"selectors\":[{\"pattern\":\"http://shop.example/img/*.jpg\"}]}'".to_owned(),
+            format!(
+                "  curl -u private_demo: http://{api}/v1/files/purge -d '{{\"url\":\"http://shop.example/img/a.jpg\"}}'"
+            ),
             format!("  curl http://{admin}/v1/purges?limit=3"),
             format!("  curl 'http://{admin}/v1/objects?url=http://shop.example/img/a.jpg'"),
             format!("  oust explain --admin http://{admin} --host shop.example"),

@@ -20,15 +20,15 @@ pub(super) struct Stop {
     pub(super) leaves: Vec<Get>,
 }
 
-fn shop(path: &'static str) -> Get {
+pub(super) fn shop(path: &'static str) -> Get {
     Get { host: "shop.example", path, with: None }
 }
 
-fn with(path: &'static str, name: &'static str, value: &'static str) -> Get {
+pub(super) fn with(path: &'static str, name: &'static str, value: &'static str) -> Get {
     Get { with: Some((name, value)), ..shop(path) }
 }
 
-fn other(path: &'static str) -> Get {
+pub(super) fn other(path: &'static str) -> Get {
     Get { host: "other.example", path, with: None }
 }
 

@@ -36,7 +36,7 @@ impl Counter {
 
 /// Lets something through at most once a second: a log must not grow with every request of a bad minute.
 #[derive(Debug)]
-pub(super) struct Seldom {
+pub(crate) struct Seldom {
     since: Instant,
     /// The first second after then in which it may happen again.
     next: AtomicU64,
@@ -50,7 +50,7 @@ impl Default for Seldom {
 
 impl Seldom {
     /// Whether it may happen now.
-    pub(super) fn now(&self) -> bool {
+    pub(crate) fn now(&self) -> bool {
         let second = self.since.elapsed().as_secs();
         self.next.fetch_max(second + 1, Ordering::Relaxed) <= second
     }

@@ -4,7 +4,6 @@ mod body;
 mod fetch;
 mod figures;
 mod head;
-mod listen;
 mod origin;
 mod status;
 
@@ -22,14 +21,14 @@ use oust::freshness::{Demand, RequestDirectives};
 use oust::key::Key;
 use oust::site::Sites;
 
-pub(crate) use self::figures::Figures;
-pub(crate) use self::listen::{Listeners, bind};
+pub(crate) use self::body::Body;
+pub(crate) use self::figures::{Figures, Seldom};
 
-use self::body::Body;
 use self::origin::{Failure, Origins};
 use self::status::CacheStatus;
 use crate::config::{Config, Http, Server};
 use crate::engine::{self, NoKey};
+use crate::listen::Answer;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -54,6 +53,30 @@ struct Ask {
     version: Version,
 }
 
+impl Answer for Proxy {
+    type Body = Body;
+
+    async fn answer(self: Arc<Self>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+        self.figures.requests.add(1);
+        let version = request.version();
+        let response = match self.clone().route(peer.ip(), request).await {
+            Ok(response) => response,
+            Err(refusal) => refusal.into_response(),
+        };
+        tracing::debug!(%peer, ?version, status = response.status().as_u16(), "answered");
+        response
+    }
+
+    fn opened(&self) {
+        self.figures.connections.add(1);
+        self.figures.open_connections.add(1);
+    }
+
+    fn closed(&self) {
+        self.figures.open_connections.sub(1);
+    }
+}
+
 impl Proxy {
     pub(crate) fn new(config: &Config, sites: Sites, cache: Cache) -> Self {
         let origins = Origins::new(&config.server, &config.sites, &sites);
@@ -65,18 +88,6 @@ impl Proxy {
             server: config.server.clone(),
             http: config.http.clone(),
         }
-    }
-
-    /// Answers one request.
-    pub(crate) async fn handle(self: Arc<Self>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
-        self.figures.requests.add(1);
-        let version = request.version();
-        let response = match self.clone().route(peer.ip(), request).await {
-            Ok(response) => response,
-            Err(refusal) => refusal.into_response(),
-        };
-        tracing::debug!(%peer, ?version, status = response.status().as_u16(), "answered");
-        response
     }
 
     async fn route(self: Arc<Self>, peer: IpAddr, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {

@@ -232,6 +232,8 @@ pub struct Oust {
     pub child: Child,
     pub listen: SocketAddr,
     pub admin: SocketAddr,
+    /// Where the purge APIs are, if it was asked for them.
+    pub apis: Option<SocketAddr>,
     log: Arc<Mutex<String>>,
 }
 
@@ -242,7 +244,13 @@ impl Oust {
     }
 
     pub fn serve(args: &[&str]) -> Self {
+        Self::logging("info", args)
+    }
+
+    /// With a log of this level.
+    pub fn logging(level: &str, args: &[&str]) -> Self {
         let child = command()
+            .env("OUST_LOG", level)
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(args)
             .stderr(Stdio::piped())
@@ -268,16 +276,18 @@ impl Oust {
                 drop(send.send(line));
             }
         });
-        let (mut listen, mut admin) = (None, None);
+        let (mut listen, mut admin, mut apis) = (None, None, None);
         while listen.is_none() || admin.is_none() {
             let Ok(line) = lines.recv_timeout(PATIENCE) else {
                 panic!("server did not start: {}", log.lock().unwrap())
             };
             let addr = |what: &str| line.split_once(what).and_then(|(_, addr)| addr.trim().parse().ok());
             listen = listen.or_else(|| addr("listening addr="));
+            // Told before the admin address.
+            apis = apis.or_else(|| addr(" api addr="));
             admin = admin.or_else(|| addr("admin addr="));
         }
-        Self { child, listen: listen.unwrap(), admin: admin.unwrap(), log }
+        Self { child, listen: listen.unwrap(), admin: admin.unwrap(), apis, log }
     }
 
     pub fn log(&self) -> String {

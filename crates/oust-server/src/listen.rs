@@ -1,5 +1,7 @@
-//! Accepting connections.
+//! Accepting connections, for whatever answers the requests on them.
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -7,6 +9,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,9 +22,27 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, Sleep};
 
-use super::Proxy;
-use super::figures::Seldom;
 use crate::config::Server;
+use crate::proxy::Seldom;
+
+/// What answers the requests of listeners.
+pub(crate) trait Answer: Send + Sync + 'static {
+    /// The body of its answers.
+    type Body: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static;
+
+    /// Answers a request; `peer` is the other end of its connection.
+    fn answer(
+        self: Arc<Self>,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// A connection was accepted.
+    fn opened(&self) {}
+
+    /// A connection has ended.
+    fn closed(&self) {}
+}
 
 /// Binds an address. Needs a runtime.
 pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
@@ -35,28 +58,28 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// The proxy's open listeners.
+/// Open listeners before one service, with limits on their connections together.
 #[derive(Debug)]
-pub(crate) struct Listeners {
+pub(crate) struct Listeners<A> {
     listeners: Vec<TcpListener>,
-    proxy: Arc<Proxy>,
+    service: Arc<A>,
     permits: Arc<Semaphore>,
     header_timeout: Duration,
     body_timeout: Duration,
 }
 
-impl Listeners {
-    pub(crate) fn new(listeners: Vec<TcpListener>, proxy: Arc<Proxy>, server: &Server) -> Self {
+impl<A: Answer> Listeners<A> {
+    pub(crate) fn new(listeners: Vec<TcpListener>, service: Arc<A>, server: &Server) -> Self {
         let permits = Arc::new(Semaphore::new(server.max_connections.min(Semaphore::MAX_PERMITS)));
         let (header_timeout, body_timeout) = (server.header_timeout, server.body_timeout);
-        Self { listeners, proxy, permits, header_timeout, body_timeout }
+        Self { listeners, service, permits, header_timeout, body_timeout }
     }
 
     /// Serves until `stop` turns true, then lets requests in flight end; returns when none is left.
     pub(crate) async fn serve(self, stop: watch::Receiver<bool>) {
         let graceful = Arc::new(GracefulShutdown::new());
         let shared = Arc::new(Shared {
-            proxy: self.proxy,
+            service: self.service,
             permits: self.permits,
             header_timeout: self.header_timeout,
             body_timeout: self.body_timeout,
@@ -78,16 +101,16 @@ impl Listeners {
 }
 
 #[derive(Debug)]
-struct Shared {
-    proxy: Arc<Proxy>,
+struct Shared<A> {
+    service: Arc<A>,
     permits: Arc<Semaphore>,
     header_timeout: Duration,
     body_timeout: Duration,
 }
 
-async fn accept(
+async fn accept<A: Answer>(
     listener: TcpListener,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<A>>,
     graceful: Arc<GracefulShutdown>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -119,14 +142,13 @@ async fn accept(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "set_nodelay failed");
         }
-        let proxy = shared.proxy.clone();
-        proxy.figures.connections.add(1);
-        proxy.figures.open_connections.add(1);
+        let counted = shared.service.clone();
+        counted.opened();
         let service = service_fn({
-            let proxy = proxy.clone();
+            let service = counted.clone();
             move |request| {
-                let proxy = proxy.clone();
-                async move { Ok::<_, std::convert::Infallible>(proxy.handle(peer, request).await) }
+                let service = service.clone();
+                async move { Ok::<_, Infallible>(service.answer(peer, request).await) }
             }
         });
         let io = TokioIo::new(Unstuck::new(stream, shared.body_timeout));
@@ -135,7 +157,7 @@ async fn accept(
             if let Err(error) = connection.await {
                 tracing::debug!(%peer, %error, "connection ended");
             }
-            proxy.figures.open_connections.sub(1);
+            counted.closed();
             drop(permit);
         }));
     }
