@@ -1,9 +1,9 @@
 //! Where the server meets the engine's keys and sites.
 
 use http::HeaderMap;
-use oust::Key;
-use oust::purge::{Matcher, Selector};
+use oust::purge::{MatchSet, Matcher, PurgeErrorKind, Selector};
 use oust::site::{self, Environment, KeyPolicy, Sites};
+use oust::{Action, Key};
 
 use crate::config::{QueryRule, Site};
 
@@ -99,9 +99,11 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 /// Selectors to try keys against, outside any cache.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Patterns {
-    matchers: Vec<Matcher>,
+    set: MatchSet,
+    /// What the set does not admit, since a cache would not either: asked one by one.
+    others: Vec<Matcher>,
     /// Whether keys of all hosts are tried as if they were of [`ANY_HOST`].
     any_host: bool,
 }
@@ -109,13 +111,24 @@ pub(crate) struct Patterns {
 /// The host in whose name patterns without one are read. No longer than any other, so that a key that is given it stays one.
 pub(crate) const ANY_HOST: &str = "h";
 
+impl Default for Patterns {
+    fn default() -> Self {
+        Self { set: MatchSet::new(Sites::default(), usize::MAX), others: Vec::new(), any_host: false }
+    }
+}
+
 impl Patterns {
     /// One more; an error says what is wrong and at which byte.
     pub(crate) fn add(&mut self, selector: &Selector) -> Result<(), (String, Option<usize>)> {
-        let matcher =
-            Matcher::new(selector, &Sites::default()).map_err(|error| (error.to_string(), error.position()))?;
-        self.matchers.push(matcher);
-        Ok(())
+        match self.set.add(std::slice::from_ref(selector), Action::Delete) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == PurgeErrorKind::TooManyRules => {
+                let matcher = Matcher::new(selector, &Sites::default());
+                self.others.push(matcher.map_err(|error| (error.to_string(), error.position()))?);
+                Ok(())
+            }
+            Err(error) => Err((error.to_string(), error.position)),
+        }
     }
 
     /// From now on the host and port of a key do not count: for patterns of [`ANY_HOST`].
@@ -130,7 +143,7 @@ impl Patterns {
             let Ok(moved) = Key::parse(moved(&key).as_bytes()) else { return false };
             key = moved;
         }
-        self.matchers.iter().any(|matcher| matcher.matches(key.as_ref()))
+        self.set.judge(key.as_ref(), 0).is_some() || self.others.iter().any(|other| other.matches(key.as_ref()))
     }
 }
 

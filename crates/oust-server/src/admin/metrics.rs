@@ -4,6 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
 use oust::cache::Stats;
+use oust::purge::Usage;
 use serde_json::{Map, Value, json};
 
 use crate::proxy::Figures;
@@ -50,12 +51,13 @@ pub(super) fn json(stats: &Stats, figures: &Figures, uptime: Duration) -> Value 
             "live_rules": stats.live_rules,
             "max_rules": stats.max_rules,
             "oldest_unswept_ms": stats.oldest_unswept_ms,
+            "rule_table_bytes": stats.rule_table_bytes,
         },
     })
 }
 
 /// `GET /metrics`.
-pub(super) fn exposition(stats: &Stats, figures: &Figures) -> String {
+pub(super) fn exposition(stats: &Stats, figures: &Figures, usage: &[Usage]) -> String {
     let mut text = Text(String::new());
     text.one("oust_requests_total", "counter", "Requests taken.", figures.requests.get());
     text.one("oust_requests_passed_total", "counter", "Requests passed through.", figures.passed.get());
@@ -90,6 +92,8 @@ pub(super) fn exposition(stats: &Stats, figures: &Figures) -> String {
     text.one("oust_purge_seq", "gauge", "Number of the newest rule.", stats.seq);
     text.one("oust_live_rules", "gauge", "Rules not yet retired.", stats.live_rules);
     text.one("oust_max_rules", "gauge", "Their cap.", stats.max_rules);
+    text.one("oust_rule_table_bytes", "gauge", "Bytes of the rule table.", stats.rule_table_bytes);
+    text.usage(usage);
     // Prometheus counts time in seconds.
     let seconds = Duration::from_millis(stats.oldest_unswept_ms).as_secs_f64();
     text.one("oust_oldest_unswept_rule_seconds", "gauge", "Age of the oldest rule not yet swept.", seconds);
@@ -114,6 +118,26 @@ impl Text {
     fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
         self.family(name, kind, help);
         self.sample(name, "", value);
+    }
+
+    /// The budgets of rules that no table answers, of the hosts and directories that use most of them. Canonical texts need no escaping.
+    fn usage(&mut self, usage: &[Usage]) {
+        type Figure = fn(&Usage) -> u64;
+        let families: [(&str, &str, Figure); 5] = [
+            ("oust_rules_unanchored", "Live rules that no literal leads to, by host or first directory.", |u| {
+                u.unanchored
+            }),
+            ("oust_rules_unanchored_work", "Their work for each byte of a key.", |u| u.unanchored_work),
+            ("oust_rules_compared", "Live rules compared one by one, by URL or domain.", |u| u.compared),
+            ("oust_rules_work", "Work of live automata for each byte of a key, by host.", |u| u.work),
+            ("oust_rules_memory_bytes", "Bytes of live automata, by host.", |u| u.memory),
+        ];
+        for (name, help, value) in families {
+            self.family(name, "gauge", help);
+            for usage in usage.iter().filter(|usage| value(usage) > 0) {
+                self.sample(name, &format!("{{of=\"{}\"}}", usage.of), value(usage));
+            }
+        }
     }
 
     fn layer(&mut self, name: &str, help: &str, value: u64) {

@@ -29,6 +29,8 @@ use crate::proxy::Proxy;
 const MAX_BODY: usize = 16 << 20;
 /// How long an explain may look.
 const EXPLAIN_BUDGET: Duration = Duration::from_secs(2);
+/// Hosts and directories whose rule budgets are shown.
+const USAGE: usize = 10;
 /// Purges in one page of the history.
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 1000;
@@ -193,7 +195,8 @@ async fn stats(State(admin): Shared, headers: HeaderMap) -> Result<Response, Pro
 
 async fn exposition(State(admin): Shared, headers: HeaderMap) -> Result<Response, Problem> {
     admin.guard.admit(&headers, Role::Read)?;
-    let text = metrics::exposition(&admin.proxy.cache.stats(), &admin.proxy.figures);
+    let text =
+        metrics::exposition(&admin.proxy.cache.stats(), &admin.proxy.figures, &admin.proxy.cache.rule_usage(USAGE));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
 }

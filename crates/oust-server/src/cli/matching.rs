@@ -1,14 +1,18 @@
 //! `oust match`: keys in, those that a pattern takes out.
 
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
 use oust::purge::Selector;
 use oust_api::Dialect;
 
 use super::Exit;
+use super::stream::{self, Tally};
 use crate::engine::{ANY_HOST, Patterns};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -43,8 +47,17 @@ pub(super) struct Match {
     /// Read the patterns as a CDN's API does. What names no host takes those of any.
     #[arg(long, value_name = "NAME", conflicts_with = "kind", value_parser = dialect())]
     dialect: Option<Dialect>,
+    /// Print how many keys match instead of the keys.
+    #[arg(long)]
+    count: bool,
+    /// Threads that try keys.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
+    /// More patterns, one a line.
+    #[arg(long, short = 'f', value_name = "FILE")]
+    file: Option<PathBuf>,
     /// Patterns; a key is printed if any of them takes it.
-    #[arg(value_name = "PATTERN", required = true)]
+    #[arg(value_name = "PATTERN", required_unless_present = "file")]
     patterns: Vec<String>,
 }
 
@@ -54,7 +67,8 @@ impl Match {
         if self.dialect.is_some_and(Dialect::is_hostless) {
             patterns.regardless_of_host();
         }
-        for text in self.patterns {
+        let more = self.file.as_deref().map(lines).transpose()?.unwrap_or_default();
+        for text in self.patterns.into_iter().chain(more) {
             let selectors = match self.dialect {
                 None => vec![self.kind.selector(text.clone())],
                 Some(dialect) => dialect.selectors(&text, ANY_HOST).map_err(|message| bad(&message, &text, None))?,
@@ -69,14 +83,51 @@ impl Match {
                 })?;
             }
         }
-        match filter(&patterns, BufReader::with_capacity(1 << 16, io::stdin().lock()), io::stdout().lock()) {
-            Ok(true) => Ok(ExitCode::SUCCESS),
-            Ok(false) => Ok(ExitCode::from(1)),
+        let input = io::stdin().lock();
+        // What is typed is its own progress, and what is printed to the terminal would be mixed with it.
+        let shows =
+            io::stderr().is_terminal() && !io::stdin().is_terminal() && (self.count || !io::stdout().is_terminal());
+        let bar = if shows { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        bar.set_style(style());
+        let began = Instant::now();
+        let mut lines = 0;
+        let seen = |tally: Tally| {
+            lines += tally.lines;
+            bar.inc(tally.bytes);
+            bar.set_message(format!("{lines} keys"));
+        };
+        let output = (!self.count).then(io::stdout);
+        let result = stream::filter(input, output, usize::from(self.threads), |key| patterns.matches(key), seen);
+        bar.finish_and_clear();
+        match result {
+            Ok(tally) => {
+                if self.count {
+                    println!("{}", tally.matched);
+                }
+                if shows || self.count {
+                    let seconds = began.elapsed().as_secs_f64().max(1e-9);
+                    let rate = tally.lines as f64 / seconds;
+                    eprintln!("{} keys, {} matched, {seconds:.2} s, {rate:.0} keys/s", tally.lines, tally.matched);
+                }
+                Ok(if tally.matched > 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+            }
             // Whoever read our output has seen enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
             Err(error) => Err(Exit::usage(error)),
         }
     }
+}
+
+fn style() -> ProgressStyle {
+    // A template that is wrong would show the default bar, not fail.
+    ProgressStyle::with_template("{spinner} {bytes} {bytes_per_sec} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+/// The lines of a file, empty ones left out.
+fn lines(path: &Path) -> Result<Vec<String>, Exit> {
+    let text = std::fs::read_to_string(path).map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?;
+    Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
 fn dialect() -> impl TypedValueParser<Value = Dialect> {
@@ -118,30 +169,6 @@ fn literal(selector: &Selector) -> &str {
         | Selector::Tag(text)
         | Selector::Variant { key: text, .. } => text,
         _ => "",
-    }
-}
-
-/// Copies the lines that match, as they came; whether there were any.
-fn filter<R: io::Read>(patterns: &Patterns, mut input: BufReader<R>, output: impl Write) -> io::Result<bool> {
-    let mut output = BufWriter::with_capacity(1 << 16, output);
-    let mut line = Vec::new();
-    let mut any = false;
-    loop {
-        // Nothing more at hand: whoever types or pipes slowly sees what there is.
-        if input.buffer().is_empty() {
-            output.flush()?;
-        }
-        line.clear();
-        if input.read_until(b'\n', &mut line)? == 0 {
-            output.flush()?;
-            return Ok(any);
-        }
-        let key = line.strip_suffix(b"\n").unwrap_or(&line);
-        let key = key.strip_suffix(b"\r").unwrap_or(key);
-        if patterns.matches(key) {
-            any = true;
-            output.write_all(&line)?;
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod client;
 mod matching;
 mod remote;
+mod stream;
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;

@@ -196,9 +196,26 @@ impl ExplainArgs {
             for key in answer.pointer("/edge/sample").and_then(Value::as_array).into_iter().flatten() {
                 print(&format!("  {}", key.as_str().unwrap_or_default()))?;
             }
+            for (index, cost) in answer.get("costs").and_then(Value::as_array).into_iter().flatten().enumerate() {
+                print(&format!("selector {index}: {}", described(cost)))?;
+            }
             Ok(())
         })
     }
+}
+
+/// What a selector costs as a live rule, in words.
+fn described(cost: &Value) -> String {
+    let number = |name: &str| cost.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let mut words = format!("class {}, {} places", text(cost, "class"), number("places"));
+    if number("memory") > 0 {
+        words += &format!(", work {} a byte, {} bytes", number("work"), number("memory"));
+    }
+    if let Some(budget) = cost.get("budget").filter(|budget| budget.is_object()) {
+        let limit = budget.get("limit").and_then(Value::as_u64).unwrap_or(0);
+        words += &format!("; counts against {limit} {}", text(budget, "name"));
+    }
+    words
 }
 
 /// `oust stats`.
