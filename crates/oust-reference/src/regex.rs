@@ -15,8 +15,8 @@ const MAX_COUNT: u64 = 59;
 const MAX_POSITIONS: u64 = 10_000;
 /// From here on an engine may name a budget of its own.
 const SURE_POSITIONS: u64 = 1_000;
-/// Steps after which matching gives up.
-const MAX_STEPS: u64 = 40_000;
+/// Bytes looked at after which matching gives up.
+const MAX_STEPS: usize = 2_000_000;
 
 #[derive(Debug, Clone)]
 enum Node {
@@ -138,8 +138,8 @@ fn positions(node: &Node) -> u64 {
 }
 
 /// Where `node` can end in `text` if it begins at any of `starts`.
-fn run(node: &Node, text: &[u8], starts: &[bool], steps: &mut u64) -> Result<Vec<bool>, Refused> {
-    *steps += 1;
+fn run(node: &Node, text: &[u8], starts: &[bool], steps: &mut usize) -> Result<Vec<bool>, Refused> {
+    *steps += text.len() + 1;
     if *steps > MAX_STEPS {
         return Err(Refused::Unknown);
     }
