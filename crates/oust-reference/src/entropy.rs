@@ -54,8 +54,7 @@ impl<'a> Entropy<'a> {
             (state >> 56) as u8
         };
         // The first ones are alike.
-        (0..8).for_each(|_| drop(next()));
-        (0..n).map(|_| next()).collect()
+        (0..n + 8).map(|_| next()).skip(8).collect()
     }
 
     /// What is left.
