@@ -17,7 +17,7 @@ struct Rule {
     number: u64,
     act: Act,
     selector: Selector,
-    /// By key; `None` where the reference gave up.
+    /// By key; `None` where the reference gave up, and for a variant, which is more than a key.
     takes: Vec<Option<bool>>,
 }
 
@@ -120,7 +120,9 @@ impl Crowd {
                         Ok(matcher) => matcher,
                         Err(refused) => panic!("accepted {selector:?}, which is {refused:?}"),
                     };
-                    let takes = self.keys.iter().map(|(subject, _)| matcher.matches(subject).ok()).collect();
+                    let variant = matches!(selector, Selector::Variant(..));
+                    let takes = |subject: &Subject| matcher.matches(subject).ok().filter(|takes| !takes || !variant);
+                    let takes = self.keys.iter().map(|(subject, _)| takes(subject)).collect();
                     self.live.push(Rule { number, act, selector: (*selector).clone(), takes });
                 }
                 true
