@@ -189,7 +189,7 @@ struct Bomb {
     set: MatchSet,
     accepted: usize,
     last: u64,
-    /// What was accepted, told in short.
+    /// What came so far, told in short.
     history: Vec<String>,
     tracing: bool,
     /// Times the bounds, to see how far something is beyond them: `OUST_FUZZ_LEEWAY=8`.

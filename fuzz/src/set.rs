@@ -56,7 +56,7 @@ pub fn crowd(entropy: &mut Entropy<'_>) {
 /// Few selectors each chosen by the input, or many that follow from a few bytes of it.
 fn round(entropy: &mut Entropy<'_>) -> Vec<Selector> {
     let few = [1, 2, 4, 8];
-    let many = [20, 60, 150, 300];
+    let many = [20, 40, 80, 150, 300];
     let kind = entropy.below(3);
     let one = |entropy: &mut Entropy<'_>| if kind == 2 { selector(entropy) } else { crowded(entropy) };
     if entropy.one_in(2) {
