@@ -93,12 +93,13 @@ fn keys(rounds: &[Vec<Selector>], entropy: &mut Entropy<'_>) -> Vec<Subject> {
 impl Crowd {
     /// Publishes as one batch; one by one if that is refused.
     fn publish(&mut self, selectors: &[Selector], act: Act) {
+        // One that is refused keeps the others of its batch out, so in a large one there is none.
+        let strict = selectors.len() > 8;
         let known: Vec<(&Selector, Result<Matcher, Refused>)> = selectors
             .iter()
             .map(|selector| (selector, Matcher::new(selector)))
-            .filter(|(selector, matcher)| {
-                !matches!(matcher, Err(Refused::Unknown)) && engine::selector(selector).is_some()
-            })
+            .filter(|(_, matcher)| matcher.is_ok() || !strict && !matches!(matcher, Err(Refused::Unknown)))
+            .filter(|(selector, _)| engine::selector(selector).is_some())
             .collect();
         if !known.is_empty() && !self.add(&known, act) && known.len() > 1 {
             for one in &known {
