@@ -27,7 +27,7 @@ const MAX_JUDGE_CALLS: usize = 4096;
 
 const MAX_OPS: usize = 48;
 /// Of one case, so that it ends.
-const MAX_RULES: usize = 3000;
+const MAX_RULES: usize = 1500;
 
 const DIRS: [&str; 6] = ["/", "/d/", "/d/a/", "/aa/", "/a/a/a/a/", "/d/a/b/c/d/e/f/"];
 // Such that the ends of one word are beginnings of the next.
@@ -79,7 +79,7 @@ struct Flood {
 }
 
 impl Flood {
-    const CLASSES: usize = 18;
+    const CLASSES: usize = 19;
 
     fn new(entropy: &mut Entropy<'_>) -> Self {
         let class = entropy.below(Self::CLASSES);
@@ -87,14 +87,19 @@ impl Flood {
         let flood = Self {
             class,
             first: entropy.below(100),
-            count: entropy.pick(&[1, 2, 10, 60, 200]),
+            count: entropy.pick(&[1, 2, 5, 60, 10, 20, 200]),
             place: format!("{scheme}://h{}", entropy.pick(&DIRS)),
             word: entropy.pick(&WORDS),
             stars: entropy.pick(&["*", "**"]),
             length: entropy.pick(&LENGTHS),
         };
         // Long texts and slow ones cost the same alone as in hundreds.
-        let most = if flood.length >= 500 || matches!(class, 5 | 6) { 24 } else { 200 };
+        let most = match class {
+            5 | 6 => 24,
+            18 => 60,
+            _ if flood.length >= 500 => 24,
+            _ => 200,
+        };
         Self { count: flood.count.min(most), ..flood }
     }
 
@@ -154,7 +159,9 @@ impl Flood {
             14 => return Selector::Url(format!("{place}{long}{n}").into()),
             15 => return Selector::Key(format!("http://h/{long}{n}@@{word}").into()),
             16 => format!("{place}{stars}{word}{n}?{stars}{long}@@*{n}"),
-            _ => return Selector::Tag(format!("{word}{long}{n}").into()),
+            17 => return Selector::Tag(format!("{word}{long}{n}").into()),
+            // One of the slow ones again and again.
+            _ => return Selector::Regex(format!("{place}{}{n}", NESTED[self.first % NESTED.len()]).into()),
         };
         Selector::Pattern(text.into())
     }
