@@ -1,7 +1,8 @@
 //! The only place that knows how keys and compiled selectors of the engine are made.
 
-use oust::purge::PurgeErrorKind;
-use oust::{Key, Selector};
+use oust::purge::{Matcher, PurgeErrorKind};
+use oust::site::Sites;
+use oust::{Action, Key, Selector};
 use oust_reference as reference;
 
 /// A key from the URL of a request.
@@ -34,6 +35,7 @@ pub fn selector(from: &reference::Selector) -> Option<Selector> {
         reference::Selector::Variant(t, fields) => Selector::Variant { key: text(t)?, headers: fields.clone() },
         reference::Selector::Pattern(t) => Selector::Pattern(text(t)?),
         reference::Selector::Glob(t) => Selector::Glob(text(t)?),
+        reference::Selector::LastWildcard(t) => Selector::LastWildcard(text(t)?),
         reference::Selector::Regex(t) => Selector::Regex(text(t)?),
         reference::Selector::Host(t) => Selector::Host(text(t)?),
         reference::Selector::Tag(t) => Selector::Tag(text(t)?),
@@ -44,4 +46,18 @@ pub fn selector(from: &reference::Selector) -> Option<Selector> {
 /// Whether an engine may answer so to a purge that the reference accepts.
 pub fn is_cap(kind: PurgeErrorKind) -> bool {
     matches!(kind, PurgeErrorKind::TooManyRules)
+}
+
+/// The same action for the engine.
+pub fn action(act: reference::Act) -> Action {
+    match act {
+        reference::Act::Soft => Action::Soft,
+        reference::Act::Invalidate => Action::Invalidate,
+        reference::Act::Delete => Action::Delete,
+    }
+}
+
+/// A selector without a cache; `None` where it is refused.
+pub fn compile(selector: &Selector) -> Option<Matcher> {
+    Matcher::new(selector, &Sites::default()).ok()
 }

@@ -1,69 +1,87 @@
-//! Every kind of selector against keys on both sides of its edge, alone and as rules of a cache (section 3, G6).
+//! Every kind of selector against keys on both sides of its edge: alone, as rules of a cache (section 3, G6), and many in one table.
 
 use oust::Layers;
-use oust_reference::{Act, Entropy, Promise, Resource, Selector, Subject, neighbours, selector};
-#[cfg(feature = "compiled")]
-use oust_reference::{Refused, matches};
+use oust_reference::{
+    Act, Entropy, Matcher, Promise, Refused, Resource, Selector, Subject, crowded, crowded_key, neighbours, selector,
+};
 
+use crate::engine;
 use crate::ops::{act, layers};
 use crate::rig::Rig;
-#[cfg(feature = "compiled")]
-use crate::{engine, single};
+use crate::set::crowd;
 
 const MAX_KEYS: usize = 20;
 
 /// Some selectors and their neighbours.
 pub fn pattern_vs_reference(data: &[u8]) {
     let mut entropy = Entropy::new(data);
+    if entropy.one_in(2) {
+        return crowd(&mut entropy);
+    }
+    let crowded_ones = entropy.one_in(3);
     let mut selectors = Vec::new();
     let mut keys: Vec<Subject> = Vec::new();
-    for _ in 0..=entropy.below(6) {
-        let selector = selector(&mut entropy);
-        for key in neighbours(&selector, &mut entropy) {
-            let known = keys.iter().any(|other| other.url == key.url && other.variation == key.variation);
-            if !known && keys.len() < MAX_KEYS {
-                keys.push(key);
-            }
-        }
+    for _ in 0..=entropy.below(if crowded_ones { 24 } else { 6 }) {
+        let selector = if crowded_ones { crowded(&mut entropy) } else { selector(&mut entropy) };
+        add_keys(&mut keys, neighbours(&selector, &mut entropy));
         selectors.push(selector);
     }
-    for selector in &selectors {
-        alone(selector, &keys);
+    if crowded_ones {
+        for _ in 0..6 {
+            add_keys(&mut keys, crowded_key(&mut entropy));
+        }
     }
+    for selector in &selectors {
+        single(selector, &keys);
+    }
+    in_cache(&selectors[entropy.below(selectors.len())], &keys);
     together(&selectors, &keys, &mut entropy);
 }
 
-/// One selector as the only rule of a cache that holds the keys: the refusal and each verdict.
+/// Adds what is not there yet, up to a bound.
+fn add_keys(keys: &mut Vec<Subject>, more: impl IntoIterator<Item = Subject>) {
+    for key in more {
+        let known = keys.iter().any(|other| other.url == key.url && other.variation == key.variation);
+        if !known && keys.len() < MAX_KEYS {
+            keys.push(key);
+        }
+    }
+}
+
+/// One selector, by itself and as the only rule of a cache that holds the keys: the refusal and each verdict.
 pub fn alone(selector: &Selector, keys: &[Subject]) {
-    #[cfg(feature = "compiled")]
-    compiled(selector, keys);
+    single(selector, keys);
+    in_cache(selector, keys);
+}
+
+fn in_cache(selector: &Selector, keys: &[Subject]) {
     let Some(mut rig) = stored(keys) else { return };
     rig.purge(std::slice::from_ref(selector), Act::Delete, Layers { edge: true, l2: true });
     rig.conclude();
 }
 
-/// One selector, compiled for itself. A variant's fields are no matter of the key, so it is left to the cache.
-#[cfg(feature = "compiled")]
-fn compiled(selector: &Selector, keys: &[Subject]) {
-    if matches!(selector, Selector::Variant(..)) {
+/// One selector, compiled for itself. Tags and the fields of a variant are no matter of the key, so they are left to the cache.
+fn single(selector: &Selector, keys: &[Subject]) {
+    if matches!(selector, Selector::Variant(..) | Selector::Tag(_)) {
         return;
     }
     let Some(engine_selector) = engine::selector(selector) else { return };
-    let compiled = single::compile(&engine_selector);
-    for key in keys {
-        let want = match matches(selector, key) {
-            Err(Refused::Unknown) => continue,
-            Err(refused) => {
-                assert!(compiled.is_none(), "accepted {selector:?}, which is {refused:?}");
-                return;
-            }
-            Ok(want) => want,
-        };
-        let Some(compiled) = &compiled else {
-            assert!(selector.may_be_refused(), "refused {selector:?}");
+    let compiled = engine::compile(&engine_selector);
+    let matcher = match Matcher::new(selector) {
+        Err(Refused::Unknown) => return,
+        Err(refused) => {
+            assert!(compiled.is_none(), "accepted {selector:?}, which is {refused:?}");
             return;
-        };
-        let got = compiled.takes(&engine::key_of(key), key);
+        }
+        Ok(matcher) => matcher,
+    };
+    let Some(compiled) = &compiled else {
+        assert!(selector.may_be_refused(), "refused {selector:?}");
+        return;
+    };
+    for key in keys {
+        let Ok(want) = matcher.matches(key) else { continue };
+        let got = compiled.matches(engine::key_of(key).as_ref());
         assert_eq!(got, want, "{selector:?} and {}", key.text().escape_ascii());
     }
 }
@@ -88,9 +106,13 @@ fn stored(keys: &[Subject]) -> Option<Rig> {
 /// All of them as rules, with keys that are stored before, between and after them.
 fn together(selectors: &[Selector], keys: &[Subject], entropy: &mut Entropy<'_>) {
     let Some(mut rig) = stored(keys) else { return };
-    for selector in selectors {
+    let mut rest = selectors;
+    while !rest.is_empty() {
+        // Now and then several as one purge.
+        let (batch, later) = rest.split_at(if entropy.one_in(4) { rest.len().min(1 + entropy.below(6)) } else { 1 });
+        rest = later;
         let (act, layers) = (act(entropy), layers(entropy));
-        rig.purge(std::slice::from_ref(selector), act, layers);
+        rig.purge(batch, act, layers);
         match entropy.below(8) {
             // Looking judges the object up to here; not looking leaves several rules for later.
             0..=2 => {

@@ -12,9 +12,7 @@ use oust::cache::Answer;
 use oust::clock::ManualClock;
 use oust::freshness::Freshness;
 use oust::purge::PurgeErrorKind;
-use oust::{
-    Action, Admit, Cache, Config, Fetch, FillReader, FillTicket, FillWriter, Head, Hit, Key, Layers, Lookup, Purge,
-};
+use oust::{Admit, Cache, Config, Fetch, FillReader, FillTicket, FillWriter, Head, Hit, Key, Layers, Lookup, Purge};
 use oust_reference::{Act, FillId, Model, Outcome, Promise, Refused, Resource, Selector, Storing};
 
 use crate::engine;
@@ -275,12 +273,7 @@ impl Rig {
         self.trace("purge", &(selectors, act, layers, judged));
         let engine: Option<Vec<_>> = selectors.iter().map(engine::selector).collect();
         let Some(engine) = engine.filter(|_| judged != Err(Refused::Unknown)) else { return false };
-        let action = match act {
-            Act::Soft => Action::Soft,
-            Act::Invalidate => Action::Invalidate,
-            Act::Delete => Action::Delete,
-        };
-        match self.cache.purge(&Purge::batch(engine).action(action).layers(layers)) {
+        match self.cache.purge(&Purge::batch(engine).action(engine::action(act)).layers(layers)) {
             Ok(_) => {
                 assert_eq!(judged, Ok(()), "accepted {selectors:?}");
                 self.model.purge(selectors, act, layers.edge);

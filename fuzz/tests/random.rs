@@ -5,8 +5,13 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 fn run(body: fn(&[u8]), longest: u64) {
+    run_some(body, longest, 1);
+}
+
+/// One case for each `sparse` of the others.
+fn run_some(body: fn(&[u8]), longest: u64, sparse: u64) {
     let from = number("OUST_FUZZ_SEED", 1);
-    for seed in from..from + number("OUST_FUZZ_CASES", 300) {
+    for seed in from..from + number("OUST_FUZZ_CASES", 300).div_ceil(sparse) {
         // Shown only if the case fails.
         println!("seed {seed}");
         let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -33,4 +38,10 @@ fn canonical_equivalence() {
 #[test]
 fn ops_vs_model() {
     run(oust_fuzz::ops_vs_model, 1200);
+}
+
+#[test]
+fn rule_bomb() {
+    // Floods are long: a tenth of the cases.
+    run_some(oust_fuzz::rule_bomb, 400, 10);
 }

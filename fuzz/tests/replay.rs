@@ -29,3 +29,8 @@ fn canonical_equivalence() {
 fn ops_vs_model() {
     replay("ops_vs_model", oust_fuzz::ops_vs_model);
 }
+
+#[test]
+fn rule_bomb() {
+    replay("rule_bomb", oust_fuzz::rule_bomb);
+}

@@ -46,6 +46,17 @@ impl<'a> Entropy<'a> {
         choices[at]
     }
 
+    /// `n` bytes that follow from the next two: for more choices than an input has bytes.
+    pub fn stretched(&mut self, n: usize) -> Vec<u8> {
+        let mut state = u64::from(self.byte()) << 8 | u64::from(self.byte());
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        // The first ones are alike.
+        (0..n + 8).map(|_| next()).skip(8).collect()
+    }
+
     /// What is left.
     pub fn rest(self) -> &'a [u8] {
         self.rest

@@ -5,10 +5,13 @@ use crate::entropy::Entropy;
 use crate::regex::Regex;
 use crate::selector::Selector;
 
+/// Whether [`selector`] gives patterns for all hosts below one, `http://*.h/a`.
+pub const HOST_WILDCARDS: bool = false;
+
 // Few and alike, so that two choices often meet.
 const HOSTS: [&str; 12] =
     ["h", "a.h", "b.a.h", "ah", "h.a", "h:8080", "h:443", "[::1]", "H", "h.", "www.example.com", "_x-1.h"];
-const SEGMENTS: [&str; 24] = [
+const SEGMENTS: [&str; 28] = [
     "a",
     "b",
     "ab",
@@ -33,6 +36,10 @@ const SEGMENTS: [&str; 24] = [
     "a'b",
     "..a",
     "%25",
+    "a.tar.gz",
+    "b.tar.gz.sig",
+    ".gz.sig",
+    "a.0123456789012345678901234567890123456789012345678901234567890123456789",
 ];
 const QUERIES: [&str; 12] = ["", "a", "v=1", "v=2", "q=/b", "a&b", "b&a", "?", "x=.jpg", "a=%2f", "/a/b", "q=@"];
 const VARIATIONS: [&str; 8] = ["v", "w", "vv", "V", "device=m", "a=1;b=2", "a/b?c", "c=%40%3B"];
@@ -97,8 +104,9 @@ pub fn selector(entropy: &mut Entropy<'_>) -> Selector {
             };
             Selector::Variant(key_text(entropy), fields)
         }
-        3..=8 => Selector::Pattern(pattern(entropy).into_bytes()),
-        9 | 10 => Selector::Glob(pattern(entropy).into_bytes()),
+        3..=7 => Selector::Pattern(pattern(entropy, HOST_WILDCARDS).into_bytes()),
+        8 => Selector::LastWildcard(pattern(entropy, true).into_bytes()),
+        9 | 10 => Selector::Glob(pattern(entropy, true).into_bytes()),
         11 | 12 => Selector::Regex(regex(entropy).into_bytes()),
         13 => {
             let host = entropy.pick(&HOSTS);
@@ -107,12 +115,17 @@ pub fn selector(entropy: &mut Entropy<'_>) -> Selector {
         14 => Selector::Tag(tag(entropy)),
         // Everything is taken so rarely that other rules are still worth a look.
         _ if entropy.one_in(3) => Selector::All,
-        _ => Selector::Pattern(pattern(entropy).into_bytes()),
+        _ => Selector::Pattern(pattern(entropy, HOST_WILDCARDS).into_bytes()),
     }
 }
 
-fn pattern(entropy: &mut Entropy<'_>) -> String {
-    let mut out = format!("{}://{}", scheme(entropy, true), entropy.pick(&HOSTS));
+/// `below`: with a `*.` before the host now and then, which is refused everywhere but in a [`Selector::Pattern`].
+fn pattern(entropy: &mut Entropy<'_>, below: bool) -> String {
+    let below = if entropy.one_in(12) && below { "*." } else { "" };
+    let mut out = format!("{}://{below}{}", scheme(entropy, true), entropy.pick(&HOSTS));
+    if entropy.one_in(48) {
+        out.push_str(&"/a".repeat(1 + entropy.below(256) + entropy.below(45)));
+    }
     if entropy.one_in(12) {
         out.push_str(entropy.pick::<&str>(&[
             "/x/../a*",
@@ -148,6 +161,11 @@ fn pattern(entropy: &mut Entropy<'_>) -> String {
 }
 
 fn piece(entropy: &mut Entropy<'_>, out: &mut String) {
+    if entropy.one_in(96) {
+        // Long literals, up to more than a selector may have.
+        let word = entropy.pick(&["ab", "a", "abc", "a.b"]);
+        out.push_str(&word.repeat(1 + entropy.below(256) * entropy.pick(&[1, 2, 4, 17])));
+    }
     for _ in 0..=entropy.below(3) {
         match entropy.below(6) {
             0 | 1 => out.push('*'),
@@ -192,6 +210,14 @@ fn regex_atom(entropy: &mut Entropy<'_>, out: &mut String, depth: usize) {
             out.push(')');
         }
         0..=4 => out.push_str(entropy.pick::<&str>(&["a", "b", "ab", "d/", "a/", "jpg", "A", "v=1"])),
+        5 if entropy.one_in(3) => out.push_str(entropy.pick::<&str>(&[
+            "(?:[ab]{1,9}a){2,5}",
+            "((a{1,3}){1,4}b){0,5}",
+            "[ab]*a[ab]{59}",
+            "(a?){59}a{3}",
+            "(?:a|ab){0,30}",
+            "(?:(?:a|aa){1,5}|b){1,7}",
+        ])),
         5 => out.push('.'),
         6 | 7 => out.push_str(entropy.pick::<&str>(&[
             "[ab]",
@@ -252,7 +278,14 @@ pub fn neighbours(selector: &Selector, entropy: &mut Entropy<'_>) -> Vec<Subject
 fn witness(selector: &Selector, entropy: &mut Entropy<'_>) -> Vec<u8> {
     let text = match selector {
         Selector::Url(text) | Selector::Key(text) | Selector::Variant(text, _) => text.clone(),
-        Selector::Pattern(text) | Selector::Glob(text) => filled(text, entropy),
+        Selector::Pattern(text) => filled(&named(text, entropy), 0, entropy),
+        Selector::Glob(text) => filled(text, 0, entropy),
+        Selector::LastWildcard(text) => {
+            let last = text.iter().rposition(|&b| b == b'*').unwrap_or(0);
+            let run = text[..last].iter().rev().take_while(|&&b| b == b'*').count();
+            // Now and then as if the earlier ones were wildcards, too.
+            filled(text, if entropy.one_in(6) { 0 } else { last - run }, entropy)
+        }
         Selector::Regex(text) => match Regex::parse(text) {
             Ok(regex) => regex.sample(entropy),
             Err(_) => key_text(entropy),
@@ -277,14 +310,25 @@ fn witness(selector: &Selector, entropy: &mut Entropy<'_>) -> Vec<u8> {
     }
 }
 
-/// The pattern with something in the place of each wildcard.
-fn filled(pattern: &[u8], entropy: &mut Entropy<'_>) -> Vec<u8> {
+/// A pattern for one host, or for none, out of one for the hosts below it.
+fn named(pattern: &[u8], entropy: &mut Entropy<'_>) -> Vec<u8> {
+    let Some(at) = find(pattern, b"://*.") else { return pattern.to_vec() };
+    let (scheme, rest) = pattern.split_at(at + 3);
+    let rest = &rest[2..];
+    let end = rest.iter().position(|b| b"/?".contains(b)).unwrap_or(rest.len());
+    let prefix: &[u8] = entropy.pick::<&[u8]>(&[b"x.", b"x.y.", b"a.", b"x", b""]);
+    let port: &[u8] = if entropy.one_in(4) && !rest[..end].contains(&b':') { b":8080" } else { b"" };
+    [scheme, prefix, &rest[..end], port, &rest[end..]].concat()
+}
+
+/// The pattern with something in the place of each wildcard at or behind `from`.
+fn filled(pattern: &[u8], from: usize, entropy: &mut Entropy<'_>) -> Vec<u8> {
     const RUNS: [&[u8]; 14] =
         [b"", b"a", b"x", b"ab", b"b", b"a/b", b"/", b"?q=/b", b".jpg", b"a@@v", b"x?y", b"%2F", b"a.b/.jpg", b"@"];
     let mut out = Vec::new();
     let mut at = 0;
     while at < pattern.len() {
-        if pattern[at] == b'*' {
+        if pattern[at] == b'*' && at >= from {
             at += pattern[at..].iter().take_while(|&&b| b == b'*').count();
             out.extend_from_slice(entropy.pick(&RUNS));
         } else {
@@ -377,7 +421,7 @@ mod tests {
     fn neighbours_lie_on_both_sides() {
         let mut seed = 7_u32;
         let mut seen = std::collections::BTreeMap::<&str, [u32; 4]>::new();
-        for _ in 0..3000 {
+        for _ in 0..4000 {
             let bytes: Vec<u8> = (0..256)
                 .map(|_| {
                     seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -392,6 +436,7 @@ mod tests {
                 Selector::Variant(..) => "variant",
                 Selector::Pattern(_) => "pattern",
                 Selector::Glob(_) => "glob",
+                Selector::LastWildcard(_) => "last",
                 Selector::Regex(_) => "regex",
                 Selector::Host(_) => "host",
                 Selector::Tag(_) => "tag",
@@ -415,6 +460,6 @@ mod tests {
             let known = counts[0] + counts[1] + counts[3];
             assert!(known > counts[2], "{kind} is mostly unknown: {counts:?}");
         }
-        assert_eq!(seen.len(), 9);
+        assert_eq!(seen.len(), 10);
     }
 }

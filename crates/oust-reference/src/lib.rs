@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod canonical;
+mod crowd;
 mod entropy;
 mod generate;
 mod model;
@@ -15,8 +16,9 @@ mod respell;
 mod selector;
 
 pub use canonical::{MAX_KEY, Subject, canonical, has_stray_percent, out_of_scope, parse_key, plain_variation};
+pub use crowd::{crowded, crowded_key};
 pub use entropy::Entropy;
-pub use generate::{key_text, neighbours, selector, url};
+pub use generate::{HOST_WILDCARDS, key_text, neighbours, selector, url};
 pub use model::{Act, FillId, Model, Outcome, Promise, Resource, Storing};
 pub use respell::equivalents;
-pub use selector::{Refused, Selector, host_matches, matches, matches_variant};
+pub use selector::{MAX_SELECTOR, Matcher, Refused, Selector, host_matches, matches, matches_variant};

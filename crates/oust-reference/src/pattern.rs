@@ -1,6 +1,6 @@
 //! The native pattern grammar, `*` and `**`.
 
-use crate::canonical::{Subject, canonical, find, is_pchar, is_unreserved, percent, split_key};
+use crate::canonical::{Subject, canonical, find, is_pchar, is_unreserved, percent, split_key, split_port};
 use crate::selector::Refused;
 
 /// One step of a pattern.
@@ -20,9 +20,31 @@ enum Scope {
     Url,
 }
 
+/// Which runs of `*` are wildcards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stars {
+    /// All of them, `*` for a level and `**` for any depth.
+    Levels,
+    /// All of them, each for anything.
+    Anything,
+    /// The last one, `*` for a level and more for any depth.
+    Last,
+}
+
+/// What stands before the path.
+#[derive(Debug, Clone)]
+enum Root {
+    /// This, whole: `http://h:81`.
+    One(Vec<u8>),
+    /// Every host that ends so, at one port or at all of them.
+    Below { scheme: &'static [u8], suffix: Vec<u8>, port: Option<u32> },
+}
+
 /// A pattern of one scheme.
 #[derive(Debug, Clone)]
 pub(crate) struct Pattern {
+    root: Root,
+    /// From the first `/` on.
     tokens: Vec<Token>,
     /// A key is a pair: what stands behind the pattern's `@@` is matched against the variation, so that `/p@@*` is nothing to the URL `/p@`.
     variation: Option<Vec<Token>>,
@@ -42,14 +64,45 @@ pub(crate) fn schemes(text: &[u8]) -> Result<(Vec<&'static [u8]>, &[u8]), Refuse
     Ok((schemes, &text[colon + 3..]))
 }
 
-impl Pattern {
-    /// The patterns of a text, one for each scheme it names; with `glob`, every `*` crosses everything.
-    pub(crate) fn parse(text: &[u8], glob: bool) -> Result<Vec<Self>, Refused> {
-        let (schemes, rest) = schemes(text)?;
-        schemes.into_iter().map(|scheme| Self::parse_one(scheme, rest, glob)).collect()
+impl Root {
+    fn parse(scheme: &'static [u8], authority: &[u8], stars: Stars) -> Result<Self, Refused> {
+        let Some(below) = authority.strip_prefix(b"*.").filter(|_| stars == Stars::Levels) else {
+            if authority.contains(&b'*') {
+                return Err(Refused::Malformed);
+            }
+            let root = canonical(&[scheme, b"://", authority, b"/"].concat()).ok_or(Refused::Malformed)?;
+            return Ok(Self::One(root[..root.len() - 1].to_vec()));
+        };
+        // Nothing is below an address, and an empty port is no port to speak of.
+        if below.contains(&b'[') || below.ends_with(b":") {
+            return Err(Refused::Unknown);
+        }
+        let root = canonical(&[scheme, b"://", below, b"/"].concat()).ok_or(Refused::Malformed)?;
+        let below_it = Subject { url: root, ..Subject::default() };
+        let (host, number) = below_it.host_port();
+        let port = split_port(below).1.map(|_| number);
+        Ok(Self::Below { scheme, suffix: [b".", host].concat(), port })
     }
 
-    fn parse_one(scheme: &[u8], rest: &[u8], glob: bool) -> Result<Self, Refused> {
+    fn takes(&self, subject: &Subject) -> bool {
+        match self {
+            Self::One(root) => subject.url[..subject.path().0] == **root,
+            Self::Below { scheme, suffix, port } => {
+                let (host, number) = subject.host_port();
+                subject.scheme() == *scheme && host.ends_with(suffix) && port.is_none_or(|port| port == number)
+            }
+        }
+    }
+}
+
+impl Pattern {
+    /// The patterns of a text, one for each scheme it names.
+    pub(crate) fn parse(text: &[u8], stars: Stars) -> Result<Vec<Self>, Refused> {
+        let (schemes, rest) = schemes(text)?;
+        schemes.into_iter().map(|scheme| Self::parse_one(scheme, rest, stars)).collect()
+    }
+
+    fn parse_one(scheme: &'static [u8], rest: &[u8], stars: Stars) -> Result<Self, Refused> {
         let (url, variation) = split_key(rest);
         // Whether wildcards in a fragment are dropped with it is left open.
         if url.contains(&b'#') {
@@ -60,62 +113,57 @@ impl Pattern {
         }
         let authority_end = url.iter().position(|b| b"/?".contains(b)).unwrap_or(url.len());
         let (authority, tail) = url.split_at(authority_end);
-        if authority.contains(&b'*') {
-            return Err(Refused::Malformed);
-        }
-        let root = canonical(&[scheme, b"://", authority, b"/"].concat()).ok_or(Refused::Malformed)?;
+        let root = Root::parse(scheme, authority, stars)?;
 
-        let tail = lex(tail, glob, false)?;
+        // Of the last run, where it stands: in the variation if there is one there.
+        let in_variation = variation.is_some_and(|variation| variation.contains(&b'*'));
+        let tail = lex(tail, stars, false, stars != Stars::Last || !in_variation)?;
         let query_at = tail.iter().position(|&t| t == Token::Byte(b'?')).unwrap_or(tail.len());
-        let path = remove_dot_segments(&tail[..query_at])?;
-        let mut url_tokens = path;
+        let mut url_tokens = remove_dot_segments(&tail[..query_at])?;
         url_tokens.extend_from_slice(&tail[query_at..]);
-        let mut tokens: Vec<Token> = root[..root.len() - 1].iter().map(|&b| Token::Byte(b)).collect();
-        tokens.extend(encode_touching_at(&url_tokens));
-        let variation = variation.map(|variation| lex(variation, glob, true)).transpose()?;
+        let tokens = encode_touching_at(&url_tokens);
+        let variation = variation.map(|variation| lex(variation, stars, true, true)).transpose()?;
         let wild = tokens.iter().any(|t| !matches!(t, Token::Byte(_)));
-        let path_only = variation.is_none() && !glob && wild && query_at == tail.len();
+        let path_only = variation.is_none() && stars == Stars::Levels && wild && query_at == tail.len();
         let scope = if path_only { Scope::Path } else { Scope::Url };
-        Ok(Self { tokens, variation, scope })
+        Ok(Self { root, tokens, variation, scope })
     }
 
     pub(crate) fn matches(&self, subject: &Subject) -> bool {
-        let path = subject.path();
+        let (start, end) = subject.path();
         let text = match self.scope {
-            Scope::Path => &subject.url[..path.1],
-            Scope::Url => &subject.url[..],
+            Scope::Path => &subject.url[start..end],
+            Scope::Url => &subject.url[start..],
         };
         let variation = match (&self.variation, &subject.variation) {
             (None, _) => true,
             // A pattern with a variation takes no key without one.
             (Some(_), None) => false,
-            (Some(tokens), Some(variation)) => run(tokens, variation, (0, 0)),
+            (Some(tokens), Some(variation)) => run(tokens, variation, 0),
         };
-        variation && run(&self.tokens, text, path)
+        variation && self.root.takes(subject) && run(&self.tokens, text, end - start)
     }
 }
 
-/// Whether the tokens take all of the text, whose path lies between these two places.
-fn run(tokens: &[Token], text: &[u8], path: (usize, usize)) -> bool {
-    // All positions of the text that the tokens so far can end at.
-    let mut ends = vec![false; text.len() + 1];
-    ends[0] = true;
+/// Whether the tokens take all of the text, of which so many bytes are path.
+fn run(tokens: &[Token], text: &[u8], path: usize) -> bool {
+    // All positions of the text that the tokens so far can end at, in order.
+    let mut ends = vec![0];
     for token in tokens {
-        let mut next = vec![false; text.len() + 1];
-        for from in (0..=text.len()).filter(|&at| ends[at]) {
+        let mut next = Vec::new();
+        for from in ends {
             match token {
                 Token::Byte(byte) => {
                     if text.get(from) == Some(byte) {
-                        next[from + 1] = true;
+                        next.push(from + 1);
                     }
                 }
                 Token::Star | Token::Stars => {
                     let mut to = from;
                     // Where an earlier start has been, it went on under the same condition.
-                    while to <= text.len() && !next[to] {
-                        next[to] = true;
-                        let barred = text.get(to) == Some(&b'/') && (path.0..path.1).contains(&to);
-                        if *token == Token::Star && barred {
+                    while to <= text.len() && next.last().is_none_or(|&last| last < to) {
+                        next.push(to);
+                        if *token == Token::Star && to < path && text[to] == b'/' {
                             break;
                         }
                         to += 1;
@@ -125,19 +173,23 @@ fn run(tokens: &[Token], text: &[u8], path: (usize, usize)) -> bool {
         }
         ends = next;
     }
-    ends[text.len()]
+    ends.last() == Some(&text.len())
 }
 
-/// Bytes in canonical spelling and wildcards; a variation is taken as it stands.
-fn lex(text: &[u8], glob: bool, variation: bool) -> Result<Vec<Token>, Refused> {
+/// Bytes in canonical spelling and wildcards; a variation is taken as it stands. `wild`: whether there may be wildcards at all.
+fn lex(text: &[u8], stars: Stars, variation: bool, wild: bool) -> Result<Vec<Token>, Refused> {
     let mut tokens = Vec::new();
     let mut at = 0;
     while at < text.len() {
         let byte = text[at];
         if byte == b'*' {
             let run = text[at..].iter().take_while(|&&b| b == b'*').count();
-            tokens.push(if glob || run > 1 { Token::Stars } else { Token::Star });
             at += run;
+            if !wild || stars == Stars::Last && text[at..].contains(&b'*') {
+                tokens.extend(vec![Token::Byte(b'*'); run]);
+            } else {
+                tokens.push(if stars == Stars::Anything || run > 1 { Token::Stars } else { Token::Star });
+            }
         } else if variation {
             tokens.push(Token::Byte(byte));
             at += 1;

@@ -1,5 +1,7 @@
 //! The regex subset: a parser, the limits, and matching by sets of positions.
 
+use std::collections::BTreeSet;
+
 use crate::canonical::{Subject, canonical, find, is_pchar};
 use crate::entropy::Entropy;
 use crate::pattern::schemes;
@@ -15,8 +17,8 @@ const MAX_COUNT: u64 = 59;
 const MAX_POSITIONS: u64 = 10_000;
 /// From here on an engine may name a budget of its own.
 const SURE_POSITIONS: u64 = 1_000;
-/// Steps after which matching gives up.
-const MAX_STEPS: u64 = 40_000;
+/// Places looked at after which matching gives up.
+const MAX_STEPS: usize = 400_000;
 
 #[derive(Debug, Clone)]
 enum Node {
@@ -80,10 +82,7 @@ impl Regex {
         for prefix in &self.prefixes {
             let Some(rest) = text.strip_prefix(prefix.as_slice()) else { continue };
             let mut steps = 0;
-            let mut start = vec![false; rest.len() + 1];
-            start[0] = true;
-            let ends = run(&self.node, rest, &start, &mut steps)?;
-            return Ok(ends.contains(&true));
+            return Ok(!run(&self.node, rest, &[0], &mut steps)?.is_empty());
         }
         Ok(false)
     }
@@ -137,62 +136,51 @@ fn positions(node: &Node) -> u64 {
     }
 }
 
-/// Where `node` can end in `text` if it begins at any of `starts`.
-fn run(node: &Node, text: &[u8], starts: &[bool], steps: &mut u64) -> Result<Vec<bool>, Refused> {
-    *steps += 1;
+/// Where `node` can end in `text` if it begins at any of `starts`; both in order.
+fn run(node: &Node, text: &[u8], starts: &[usize], steps: &mut usize) -> Result<Vec<usize>, Refused> {
+    *steps += starts.len() + 1;
     if *steps > MAX_STEPS {
         return Err(Refused::Unknown);
     }
-    let mut ends = vec![false; text.len() + 1];
-    if !starts.contains(&true) {
-        return Ok(ends);
+    if starts.is_empty() {
+        return Ok(Vec::new());
     }
-    match node {
+    Ok(match node {
         Node::Set(set) => {
-            for at in 0..text.len() {
-                ends[at + 1] = starts[at] && set[usize::from(text[at])];
-            }
+            let taken = |at: &&usize| text.get(**at).is_some_and(|&byte| set[usize::from(byte)]);
+            starts.iter().filter(taken).map(|at| at + 1).collect()
         }
-        Node::End => ends[text.len()] = starts[text.len()],
+        Node::End => starts.iter().copied().filter(|&at| at == text.len()).collect(),
         Node::Sequence(nodes) => {
-            ends = starts.to_vec();
+            let mut now = starts.to_vec();
             for node in nodes {
-                ends = run(node, text, &ends, steps)?;
+                now = run(node, text, &now, steps)?;
             }
+            now
         }
         Node::Either(nodes) => {
+            let mut ends = BTreeSet::new();
             for node in nodes {
-                join(&mut ends, &run(node, text, starts, steps)?);
+                ends.extend(run(node, text, starts, steps)?);
             }
+            ends.into_iter().collect()
         }
         Node::Repeat(node, min, max) => {
             let mut now = starts.to_vec();
             for _ in 0..*min {
                 now = run(node, text, &now, steps)?;
             }
-            join(&mut ends, &now);
+            let mut ends: BTreeSet<usize> = now.iter().copied().collect();
             let mut left = max.map(|max| max - min);
-            while left != Some(0) {
+            // From a place that an earlier round has reached, later rounds reach nothing new.
+            while left != Some(0) && !now.is_empty() {
                 now = run(node, text, &now, steps)?;
-                // Nothing new: no further round can bring anything either, as it would start from known places.
-                if !join(&mut ends, &now) && max.is_none() {
-                    break;
-                }
+                now.retain(|&end| ends.insert(end));
                 left = left.map(|left| left - 1);
             }
+            ends.into_iter().collect()
         }
-    }
-    Ok(ends)
-}
-
-/// Adds `more` to `set`; whether that changed it.
-fn join(set: &mut [bool], more: &[bool]) -> bool {
-    let mut changed = false;
-    for (at, &more) in more.iter().enumerate() {
-        changed |= more && !set[at];
-        set[at] |= more;
-    }
-    changed
+    })
 }
 
 struct Parser<'a> {

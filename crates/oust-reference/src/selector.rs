@@ -4,7 +4,7 @@ use crate::canonical::{
     Subject, canonical, canonical_host, has_stray_percent, out_of_scope, parse_key, plain_variation, split_key,
     split_port,
 };
-use crate::pattern::{Pattern, schemes};
+use crate::pattern::{Pattern, Stars, schemes};
 use crate::regex::Regex;
 
 /// The engine's selectors, mirrored.
@@ -20,6 +20,8 @@ pub enum Selector {
     Pattern(Vec<u8>),
     /// `*` that crosses everything.
     Glob(Vec<u8>),
+    /// `*` and `**`, but only the last run is a wildcard.
+    LastWildcard(Vec<u8>),
     /// Bounded regex.
     Regex(Vec<u8>),
     /// Host, `host:port` or `*.host`.
@@ -41,61 +43,120 @@ pub enum Refused {
     Unknown,
 }
 
+/// Longest text of a selector.
+pub const MAX_SELECTOR: usize = 8192;
+/// From here on an engine may have a budget for patterns.
+const SURE_PATTERN: usize = 1024;
+
 /// Whether `selector` takes `subject`. Of `Selector::Variant` the header fields are not looked at: which variant they select is
 /// [`Model`](crate::Model)'s knowledge.
 pub fn matches(selector: &Selector, subject: &Subject) -> Result<bool, Refused> {
-    match selector {
-        Selector::Url(text) => {
-            let urls = parse_urls(text)?;
-            Ok(urls.contains(&subject.url))
+    Matcher::new(selector)?.matches(subject)
+}
+
+/// A selector, read once to be matched often.
+#[derive(Debug, Clone)]
+pub struct Matcher(Form);
+
+#[derive(Debug, Clone)]
+enum Form {
+    Urls(Vec<Vec<u8>>),
+    Key(Subject),
+    Patterns(Vec<Pattern>),
+    Regex(Regex),
+    Host(Host),
+    Tag(Vec<u8>),
+    All,
+}
+
+impl Matcher {
+    /// Reads a selector.
+    pub fn new(selector: &Selector) -> Result<Self, Refused> {
+        if selector.text().len() > MAX_SELECTOR {
+            return Err(Refused::OverBudget);
         }
-        Selector::Key(text) | Selector::Variant(text, _) => {
-            let (url, _) = split_key(text);
-            known_host(url)?;
-            if !plain_variation(text) {
-                return Err(Refused::Unknown);
+        Ok(Self(match selector {
+            Selector::Url(text) => Form::Urls(parse_urls(text)?),
+            Selector::Key(text) | Selector::Variant(text, _) => {
+                let (url, _) = split_key(text);
+                known_host(url)?;
+                if !plain_variation(text) {
+                    return Err(Refused::Unknown);
+                }
+                // Both schemes are named for URLs, patterns and regexes; of keys nothing is said.
+                if url.len() >= 4 && url[..4].eq_ignore_ascii_case(b"any:") {
+                    return Err(Refused::Unknown);
+                }
+                if has_stray_percent(url) {
+                    return Err(Refused::Malformed);
+                }
+                Form::Key(parse_key(text).ok_or(Refused::Malformed)?)
             }
-            // Both schemes are named for URLs, patterns and regexes; of keys nothing is said.
-            if url.len() >= 4 && url[..4].eq_ignore_ascii_case(b"any:") {
-                return Err(Refused::Unknown);
+            Selector::Pattern(text) => patterns(text, Stars::Levels)?,
+            Selector::Glob(text) => patterns(text, Stars::Anything)?,
+            Selector::LastWildcard(text) => patterns(text, Stars::Last)?,
+            Selector::Regex(text) => {
+                known_host(text)?;
+                Form::Regex(Regex::parse(text)?)
             }
-            if has_stray_percent(url) {
-                return Err(Refused::Malformed);
+            Selector::Host(text) => Form::Host(Host::parse(text)?),
+            Selector::Tag(tag) => {
+                if tag.is_empty() || !tag.iter().all(u8::is_ascii_graphic) {
+                    return Err(Refused::Unknown);
+                }
+                Form::Tag(tag.clone())
             }
-            let key = parse_key(text).ok_or(Refused::Malformed)?;
-            Ok(key.url == subject.url && key.variation == subject.variation)
-        }
-        Selector::Pattern(text) | Selector::Glob(text) => {
-            known_host(text)?;
-            if !plain_variation(text) {
-                return Err(Refused::Unknown);
-            }
-            let glob = matches!(selector, Selector::Glob(_));
-            Ok(Pattern::parse(text, glob)?.iter().any(|pattern| pattern.matches(subject)))
-        }
-        Selector::Regex(text) => {
-            known_host(text)?;
-            Regex::parse(text)?.matches(subject)
-        }
-        Selector::Host(text) => host_matches(text, subject),
-        Selector::Tag(tag) => {
-            if tag.is_empty() || !tag.iter().all(u8::is_ascii_graphic) {
-                return Err(Refused::Unknown);
-            }
-            Ok(subject.tags.contains(tag))
-        }
-        Selector::All => Ok(true),
+            Selector::All => Form::All,
+        }))
+    }
+
+    /// Whether it takes the subject; `Refused::Unknown` if that takes the reference too long.
+    pub fn matches(&self, subject: &Subject) -> Result<bool, Refused> {
+        Ok(match &self.0 {
+            Form::Urls(urls) => urls.contains(&subject.url),
+            Form::Key(key) => key.url == subject.url && key.variation == subject.variation,
+            Form::Patterns(patterns) => patterns.iter().any(|pattern| pattern.matches(subject)),
+            Form::Regex(regex) => return regex.matches(subject),
+            Form::Host(host) => host.matches(subject),
+            Form::Tag(tag) => subject.tags.contains(tag),
+            Form::All => true,
+        })
     }
 }
 
 impl Selector {
-    /// Whether an engine may refuse it although the reference accepts it: large regexes, for a budget of its own.
+    /// Its text, without the fields of a variant.
+    pub fn text(&self) -> &[u8] {
+        match self {
+            Self::Url(text)
+            | Self::Key(text)
+            | Self::Variant(text, _)
+            | Self::Pattern(text)
+            | Self::Glob(text)
+            | Self::LastWildcard(text)
+            | Self::Regex(text)
+            | Self::Host(text)
+            | Self::Tag(text) => text,
+            Self::All => b"",
+        }
+    }
+
+    /// Whether an engine may refuse it although the reference accepts it: large regexes and long patterns, for a budget of its own.
     pub fn may_be_refused(&self) -> bool {
         match self {
             Self::Regex(text) => Regex::parse(text).is_ok_and(|regex| regex.may_be_refused),
+            Self::Pattern(text) | Self::Glob(text) | Self::LastWildcard(text) => text.len() > SURE_PATTERN,
             _ => false,
         }
     }
+}
+
+fn patterns(text: &[u8], stars: Stars) -> Result<Form, Refused> {
+    known_host(text)?;
+    if !plain_variation(text) {
+        return Err(Refused::Unknown);
+    }
+    Ok(Form::Patterns(Pattern::parse(text, stars)?))
 }
 
 /// Whether the fields of a variant selector are those a request had, as far as `nominated` is concerned.
@@ -117,32 +178,52 @@ fn parse_urls(text: &[u8]) -> Result<Vec<Vec<u8>>, Refused> {
     schemes.into_iter().map(|scheme| canonical(&[scheme, b"://", rest].concat()).ok_or(Refused::Malformed)).collect()
 }
 
-/// Whether a host selector takes the subject.
-pub fn host_matches(text: &[u8], subject: &Subject) -> Result<bool, Refused> {
-    known_host(&[b"http://", text].concat())?;
-    let (host, port) = subject.host_port();
-    if let Some(below) = text.strip_prefix(b"*.") {
-        // Ports and addresses have no meaning here that the specification gives.
-        if below.contains(&b':') || below.contains(&b'[') {
+/// A host selector.
+#[derive(Debug, Clone)]
+enum Host {
+    /// With its port, if one is given.
+    One(Vec<u8>, Option<u32>),
+    /// Those that end so.
+    Below(Vec<u8>),
+}
+
+impl Host {
+    fn parse(text: &[u8]) -> Result<Self, Refused> {
+        known_host(&[b"http://", text].concat())?;
+        if let Some(below) = text.strip_prefix(b"*.") {
+            // Ports and addresses have no meaning here that the specification gives.
+            if below.contains(&b':') || below.contains(&b'[') {
+                return Err(Refused::Unknown);
+            }
+            let below = canonical_host(below).ok_or(Refused::Malformed)?;
+            return Ok(Self::Below([b".", below.as_slice()].concat()));
+        }
+        let (wanted, port) = split_port(text);
+        let wanted = canonical_host(wanted).ok_or(Refused::Malformed)?;
+        let Some(digits) = port else { return Ok(Self::One(wanted, None)) };
+        if digits.is_empty() {
             return Err(Refused::Unknown);
         }
-        let below = canonical_host(below).ok_or(Refused::Malformed)?;
-        return Ok(host.ends_with(&[b".", below.as_slice()].concat()));
+        if !digits.iter().all(u8::is_ascii_digit) {
+            return Err(Refused::Malformed);
+        }
+        let number: Option<u32> = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+        let number = number.filter(|&number| number <= 65_535).ok_or(Refused::Malformed)?;
+        Ok(Self::One(wanted, Some(number)))
     }
-    let (wanted, wanted_port) = split_port(text);
-    let wanted = canonical_host(wanted).ok_or(Refused::Malformed)?;
-    let Some(digits) = wanted_port else { return Ok(host == wanted) };
-    if digits.is_empty() {
-        return Err(Refused::Unknown);
+
+    fn matches(&self, subject: &Subject) -> bool {
+        let (host, number) = subject.host_port();
+        match self {
+            Self::Below(suffix) => host.ends_with(suffix),
+            Self::One(wanted, port) => host == wanted && port.is_none_or(|port| port == number),
+        }
     }
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return Err(Refused::Malformed);
-    }
-    let number: Option<u32> = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-    match number {
-        Some(number) if number <= 65_535 => Ok(host == wanted && port == number),
-        _ => Err(Refused::Malformed),
-    }
+}
+
+/// Whether a host selector takes the subject.
+pub fn host_matches(text: &[u8], subject: &Subject) -> Result<bool, Refused> {
+    Ok(Host::parse(text)?.matches(subject))
 }
 
 #[cfg(test)]
@@ -157,6 +238,9 @@ mod tests {
     }
     fn glob(text: &str, k: &str) -> Result<bool, Refused> {
         matches(&Selector::Glob(text.into()), &key(k))
+    }
+    fn last(text: &str, k: &str) -> Result<bool, Refused> {
+        matches(&Selector::LastWildcard(text.into()), &key(k))
     }
     fn regex(text: &str, k: &str) -> Result<bool, Refused> {
         matches(&Selector::Regex(text.into()), &key(k))
@@ -214,6 +298,82 @@ mod tests {
         assert_eq!(glob("http://h/*.jpg", "http://h/a.jpg?v"), Ok(false));
         assert_eq!(glob("http://h/a*", "http://h/a@@v"), Ok(true));
         assert_eq!(glob("http://h/a?*", "http://h/ab"), Ok(false));
+    }
+
+    #[test]
+    fn hosts_below() {
+        for (text, k, want) in [
+            ("any://*.h/d/**", "http://a.h/d/x/y?q", true),
+            ("any://*.h/d/**", "https://b.a.h:8443/d/@@v", true),
+            ("any://*.h/d/**", "http://h/d/x", false),
+            ("any://*.h/d/**", "http://ah/d/x", false),
+            ("any://*.h/d/**", "http://a.h/d", false),
+            ("any://*.h/d/**", "http://a.h.b/d/x", false),
+            ("any://*.h/d/**", "http://b/d/a.h/d/", false),
+            ("http://*.H./a", "http://x.h/a@@v", true),
+            ("http://*.h/a", "http://x.h:81/a", true),
+            ("http://*.h/a", "http://x.h/a?", false),
+            ("http://*.h/a", "https://x.h/a", false),
+            ("http://*.h/a@@v", "http://x.h/a", false),
+            ("http://*.h/*@@v", "http://x.h/a@@v", true),
+            ("http://*.h:80/*", "http://x.h/a", true),
+            ("http://*.h:80/*", "http://x.h:81/a", false),
+            ("any://*.h:443/*", "https://x.h/a", true),
+            ("any://*.h:443/*", "http://x.h:443/a", true),
+            ("any://*.h:443/*", "http://x.h/a", false),
+            ("http://*.h/*.jpg", "http://x.h/a/a.jpg", false),
+            ("http://*.h", "http://x.h/", true),
+        ] {
+            assert_eq!(pattern(text, k), Ok(want), "{text} {k}");
+        }
+        for text in
+            ["http://*h/", "http://*/", "http://*./", "http://*.*.h/", "http://a.*.h/", "http://**.h/", "http://*.h:x/"]
+        {
+            assert_eq!(pattern(text, "http://a.h/"), Err(Refused::Malformed), "{text}");
+        }
+        for refused in [glob, last, regex] {
+            assert_eq!(refused("http://*.h/", "http://a.h/"), Err(Refused::Malformed));
+        }
+    }
+
+    #[test]
+    fn last_wildcards() {
+        for (text, k, want) in [
+            ("http://h/mydir", "http://h/mydir@@v", true),
+            ("http://h/mydir", "http://h/mydir/a", false),
+            ("http://h/mydir", "http://h/mydir?q", false),
+            ("http://h/mydir/*", "http://h/mydir/a?x=/y", true),
+            ("http://h/mydir/*", "http://h/mydir/a/b", false),
+            ("http://h/mydir/**", "http://h/mydir/a/b", true),
+            ("http://h/mydir/****", "http://h/mydir/a/b", true),
+            ("http://h/mydir/*.jpg", "http://h/mydir/a.jpg", true),
+            ("http://h/mydir/*.jpg", "http://h/mydir/a.jpg?v=1", false),
+            ("http://h/mydir/*.jpg", "http://h/mydir/b?a.jpg", true),
+            ("http://h/my**jpg", "http://h/my/a/b/jpg@@v", true),
+            ("http://h/a*b/c*", "http://h/a*b/cd", true),
+            ("http://h/a*b/c*", "http://h/axb/cd", false),
+            ("http://h/a*b/c*", "http://h/a*b/cd/e", false),
+            ("http://h/a**b/*", "http://h/a**b/c", true),
+            ("http://h/a**b/*", "http://h/a*b/c", false),
+            ("http://h/**/../a*", "http://h/ab", true),
+            ("http://h/a*@@v", "http://h/ab@@v", true),
+            ("http://h/a*@@v", "http://h/ab", false),
+            ("http://h/a*@@v*", "http://h/a*@@v/w", true),
+            ("http://h/a*@@v*", "http://h/ab@@vw", false),
+            ("http://h/a@@*v*", "http://h/a@@*vw", true),
+            ("http://h/a@@*v*", "http://h/a@@xvw", false),
+            ("http://h/a@@v", "http://h/a", false),
+            ("any://h/?*", "https://h/?x/y", true),
+        ] {
+            assert_eq!(last(text, k), Ok(want), "{text} {k}");
+        }
+        for text in
+            ["http://h*/", "http://h*/a*", "http://h/*/../x", "http://h/*/%2e", "h/*", "http://h/%4*", "http://h/*@@"]
+        {
+            assert_eq!(last(text, "http://h/"), Err(Refused::Malformed), "{text}");
+        }
+        let long = Selector::LastWildcard(format!("http://h/{}*", "a".repeat(MAX_SELECTOR)).into());
+        assert_eq!(matches(&long, &key("http://h/")), Err(Refused::OverBudget));
     }
 
     #[test]
