@@ -6,7 +6,7 @@
 use oust::purge::{MatchSet, PurgeErrorKind};
 use oust::site::Sites;
 use oust::{Action, Key};
-use oust_reference::{Entropy, HOST_WILDCARDS, Matcher, Selector, parse_key};
+use oust_reference::{Entropy, Matcher, Selector, parse_key};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::alloc::{Spent, spent};
@@ -149,7 +149,7 @@ impl Flood {
                 text
             }
             9 => format!("{place}{}{stars}{}", word.repeat(n % 30 + 1), word.repeat(n % 17 + 1)),
-            10 if HOST_WILDCARDS => format!("any://*.{}h/{word}{n}{stars}", "a.".repeat(n % 30)),
+            10 => format!("any://*.{}h/{word}{n}{stars}", "a.".repeat(n % 30)),
             10 => return Selector::Host(format!("*.{}h", "a.".repeat(n % 30)).into()),
             11 => format!("http://h{}/{stars}", "/a".repeat(n * 3)),
             12 => return Selector::LastWildcard(format!("{place}{long}**{word}*{n}*{word}").into()),

@@ -2,7 +2,6 @@
 
 use crate::canonical::{Subject, parse_key};
 use crate::entropy::Entropy;
-use crate::generate::HOST_WILDCARDS;
 use crate::selector::Selector;
 
 const HOSTS: [&str; 8] = ["h", "h", "h", "h", "h", "a.h", "b.a.h", "h:8080"];
@@ -16,7 +15,7 @@ const TAILS: [&str; 16] =
 /// Scheme, host and directory.
 fn place(entropy: &mut Entropy<'_>, any: bool, below: bool) -> String {
     let scheme = if any { entropy.pick(&["http", "any", "http", "https"]) } else { entropy.pick(&["http", "https"]) };
-    let below = if entropy.one_in(12) && below && HOST_WILDCARDS { "*." } else { "" };
+    let below = if entropy.one_in(12) && below { "*." } else { "" };
     let mut out = format!("{scheme}://{below}{}", entropy.pick(&HOSTS));
     if entropy.one_in(24) {
         out.push_str(&"/a".repeat(1 + entropy.below(256) + entropy.below(45)));

@@ -5,9 +5,6 @@ use crate::entropy::Entropy;
 use crate::regex::Regex;
 use crate::selector::Selector;
 
-/// Whether [`selector`] gives patterns for all hosts below one, `http://*.h/a`.
-pub const HOST_WILDCARDS: bool = false;
-
 // Few and alike, so that two choices often meet.
 const HOSTS: [&str; 12] =
     ["h", "a.h", "b.a.h", "ah", "h.a", "h:8080", "h:443", "[::1]", "H", "h.", "www.example.com", "_x-1.h"];
@@ -104,9 +101,9 @@ pub fn selector(entropy: &mut Entropy<'_>) -> Selector {
             };
             Selector::Variant(key_text(entropy), fields)
         }
-        3..=7 => Selector::Pattern(pattern(entropy, HOST_WILDCARDS).into_bytes()),
-        8 => Selector::LastWildcard(pattern(entropy, true).into_bytes()),
-        9 | 10 => Selector::Glob(pattern(entropy, true).into_bytes()),
+        3..=7 => Selector::Pattern(pattern(entropy).into_bytes()),
+        8 => Selector::LastWildcard(pattern(entropy).into_bytes()),
+        9 | 10 => Selector::Glob(pattern(entropy).into_bytes()),
         11 | 12 => Selector::Regex(regex(entropy).into_bytes()),
         13 => {
             let host = entropy.pick(&HOSTS);
@@ -115,13 +112,13 @@ pub fn selector(entropy: &mut Entropy<'_>) -> Selector {
         14 => Selector::Tag(tag(entropy)),
         // Everything is taken so rarely that other rules are still worth a look.
         _ if entropy.one_in(3) => Selector::All,
-        _ => Selector::Pattern(pattern(entropy, HOST_WILDCARDS).into_bytes()),
+        _ => Selector::Pattern(pattern(entropy).into_bytes()),
     }
 }
 
 /// `below`: with a `*.` before the host now and then, which is refused everywhere but in a [`Selector::Pattern`].
-fn pattern(entropy: &mut Entropy<'_>, below: bool) -> String {
-    let below = if entropy.one_in(12) && below { "*." } else { "" };
+fn pattern(entropy: &mut Entropy<'_>) -> String {
+    let below = if entropy.one_in(12) { "*." } else { "" };
     let mut out = format!("{}://{below}{}", scheme(entropy, true), entropy.pick(&HOSTS));
     if entropy.one_in(48) {
         out.push_str(&"/a".repeat(1 + entropy.below(256) + entropy.below(45)));

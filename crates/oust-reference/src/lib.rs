@@ -18,7 +18,7 @@ mod selector;
 pub use canonical::{MAX_KEY, Subject, canonical, has_stray_percent, out_of_scope, parse_key, plain_variation};
 pub use crowd::{crowded, crowded_key};
 pub use entropy::Entropy;
-pub use generate::{HOST_WILDCARDS, key_text, neighbours, selector, url};
+pub use generate::{key_text, neighbours, selector, url};
 pub use model::{Act, FillId, Model, Outcome, Promise, Resource, Storing};
 pub use respell::equivalents;
 pub use selector::{MAX_SELECTOR, Matcher, Refused, Selector, host_matches, matches, matches_variant};
