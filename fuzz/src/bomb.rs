@@ -150,7 +150,6 @@ impl Flood {
             }
             9 => format!("{place}{}{stars}{}", word.repeat(n % 30 + 1), word.repeat(n % 17 + 1)),
             10 => format!("any://*.{}h/{word}{n}{stars}", "a.".repeat(n % 30)),
-            10 => return Selector::Host(format!("*.{}h", "a.".repeat(n % 30)).into()),
             11 => format!("http://h{}/{stars}", "/a".repeat(n * 3)),
             12 => return Selector::LastWildcard(format!("{place}{long}**{word}*{n}*{word}").into()),
             13 => {
