@@ -76,7 +76,8 @@ impl Snapshot {
     pub(crate) fn judge_upto(&self, subject: &Subject<'_>, after: u64, upto: u64) -> Verdict {
         let mut verdict = Verdict::default();
         if after < upto {
-            let taps = Taps::of(subject.key);
+            let mut taps = Taps::new();
+            taps.read(subject.key);
             for generation in self.generations().filter(|generation| !generation.is_empty()) {
                 generation.judge(&taps, subject, after, upto, &mut verdict);
             }

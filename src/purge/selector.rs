@@ -119,15 +119,6 @@ impl Shape {
         }
     }
 
-    /// What every key it takes begins with, as far as it is filed under that; empty if it names no directory.
-    pub(crate) fn prefix(&self) -> &[u8] {
-        match self {
-            Self::Span(span) => span.prefix(),
-            Self::Residual(program) => program.beginning(),
-            _ => b"",
-        }
-    }
-
     /// The program of what no table can say.
     pub(crate) fn program(&self) -> Option<&Program> {
         match self {

@@ -19,17 +19,12 @@ impl Generation {
     pub(crate) fn judge(&self, taps: &Taps, subject: &Subject<'_>, after: u64, upto: u64, verdict: &mut Verdict) {
         let key = subject.key;
         let path_end = usize::from(key.layout().path_end);
-        let mut question = Question {
-            generation: self,
-            subject,
-            after,
-            upto,
-            verdict,
-            path: Endings::new(key.text().get(..path_end).unwrap_or_default()),
-            url: Endings::new(key.url()),
-            last: SmallVec::new(),
-        };
-        question.ask(taps);
+        // Large and mostly unused: they stay where they are.
+        let mut path = Endings::new(key.text().get(..path_end).unwrap_or_default());
+        let mut url = Endings::new(key.url());
+        let mut last = SmallVec::new();
+        let (path, url, last) = (&mut path, &mut url, &mut last);
+        Question { generation: self, subject, after, upto, verdict, path, url, last }.ask(taps);
     }
 }
 
@@ -39,10 +34,10 @@ struct Question<'a, 'b> {
     after: u64,
     upto: u64,
     verdict: &'b mut Verdict,
-    path: Endings<'a>,
-    url: Endings<'a>,
+    path: &'b mut Endings<'a>,
+    url: &'b mut Endings<'a>,
     /// Nodes with something to be asked last.
-    last: SmallVec<[&'a Node; 4]>,
+    last: &'b mut SmallVec<[&'a Node; 4]>,
 }
 
 impl<'a> Question<'a, '_> {
@@ -81,7 +76,7 @@ impl<'a> Question<'a, '_> {
                 self.exact(tapped(Form::Tag, flat_hash(tag)), same);
             }
         }
-        for node in std::mem::take(&mut self.last) {
+        for node in std::mem::take(self.last) {
             if self.verdict.is_final() {
                 return;
             }
@@ -160,7 +155,7 @@ impl<'a> Question<'a, '_> {
         let found = self
             .generation
             .store
-            .find(hash, |at| nodes.get(at as usize).is_some_and(|node| node.hash == hash && node.text() == text));
+            .find(hash, |at| nodes.get(at as usize).is_some_and(|node| node.hash == hash && *node.text == *text));
         nodes.get(found? as usize)
     }
 
@@ -233,7 +228,7 @@ impl<'a> Question<'a, '_> {
     /// Asks the programs whose literal occurs behind a node.
     fn windows(&mut self, node: &'a Node, more: &More) {
         let Some(offsets) = more.windows.get() else { return };
-        let text = self.subject.key.text().get(usize::from(node.len)..).unwrap_or_default();
+        let text = self.subject.key.text().get(node.text.len()..).unwrap_or_default();
         let mut scales = more.scales.load(Ordering::Acquire);
         let mut hashes: SmallVec<[u64; 128]> = SmallVec::new();
         while scales != 0 {

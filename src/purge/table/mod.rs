@@ -29,7 +29,7 @@ use smallvec::SmallVec;
 
 pub(crate) use place::cost_of;
 
-use self::place::{Bucket, Load, Place, Plan, places};
+use self::place::{Beginning, Bucket, Load, Place, Plan, places};
 use self::scan::Lengths;
 use self::store::Store;
 use super::Action;
@@ -116,22 +116,12 @@ impl Text {
 #[derive(Debug)]
 struct Node {
     hash: u64,
-    /// A rule whose literal beginning begins with it.
-    rule: Arc<Rule>,
-    part: u32,
-    len: u16,
+    text: Box<[u8]>,
     /// Newest cell plus one: everything that begins so.
     all: AtomicU32,
     /// Newest cell plus one: what begins so and has no further slash in its path.
     one: AtomicU32,
     more: OnceLock<Box<More>>,
-}
-
-impl Node {
-    fn text(&self) -> &[u8] {
-        let prefix = self.rule.shape(self.part).prefix();
-        prefix.get(..usize::from(self.len)).unwrap_or(prefix)
-    }
 }
 
 /// What is looked for in keys that begin with a node.
@@ -217,7 +207,7 @@ impl Generation {
             + more
             + self.cells.count() * size_of::<Cell>()
             + self.texts.count() * size_of::<Text>()
-            + self.nodes.count() * size_of::<Node>()
+            + self.nodes.iter().map(|(_, node)| size_of::<Node>() + node.text.len()).sum::<usize>()
     }
 
     fn uses(&self, form: Form) -> bool {
@@ -233,13 +223,13 @@ impl Generation {
             match places(shape) {
                 Place::Exact(form, hash) => self.file_exact(form, hash, rule, part),
                 Place::Everything { beginning, one } => {
-                    let Some(node) = self.node(beginning.dir, beginning.rest, rule, part) else { continue };
+                    let Some(node) = self.node(&beginning) else { continue };
                     let chain = if one { &node.one } else { &node.all };
                     let older = chain.load(Ordering::Relaxed);
                     chain.store(self.push(node.hash, rule, part, older), Ordering::Release);
                 }
                 Place::Ending { beginning, run, suffix } => {
-                    let Some(node) = self.node(beginning.dir, beginning.rest, rule, part) else { continue };
+                    let Some(node) = self.node(&beginning) else { continue };
                     let hash = place::ending(node.hash, run, suffix);
                     self.file_exact(Form::Ending, hash, rule, part);
                     self.open_ending(node, run, suffix.len());
@@ -301,7 +291,7 @@ impl Generation {
         let index = self.texts.push(Text { bucket: bucket.hash, rule: rule_of_text, part, rank, next, newest });
         self.store.put(bucket.hash, index, first);
         if let Some(beginning) = &bucket.beginning
-            && let Some(node) = self.node(beginning.dir, beginning.rest, rule, part)
+            && let Some(node) = self.node(beginning)
         {
             self.open_bucket(node, bucket);
         }
@@ -328,31 +318,29 @@ impl Generation {
         self.texts_in(bucket).find(|text| text.shape().same_text(shape))
     }
 
-    /// The node of a literal beginning of `part` of `rule`, made if it is new.
-    fn node(&self, dir: &[u8], rest: &[u8], rule: &Arc<Rule>, part: u32) -> Option<&Node> {
-        let top = self.node_at(place::directory(prefix_hash(dir)), dir.len(), rule, part)?;
+    /// The node of a literal beginning, made if it is new.
+    fn node(&self, beginning: &Beginning<'_>) -> Option<&Node> {
+        let Beginning { prefix, dir } = *beginning;
+        let (dir, rest) = prefix.split_at_checked(dir)?;
+        let top = self.node_at(place::directory(prefix_hash(dir)), dir)?;
         if rest.is_empty() {
             return Some(top);
         }
-        let node = self.node_at(place::beginning(top.hash, rest), dir.len() + rest.len(), rule, part);
+        let node = self.node_at(place::beginning(top.hash, rest), prefix);
         self.more(top).beginnings.add(rest.len());
         node
     }
 
-    fn node_at(&self, hash: u64, len: usize, rule: &Arc<Rule>, part: u32) -> Option<&Node> {
-        let prefix = rule.shape(part).prefix().get(..len)?;
+    fn node_at(&self, hash: u64, prefix: &[u8]) -> Option<&Node> {
         let found = self.store.find(hash, |at| {
-            self.nodes.get(at as usize).is_some_and(|node| node.hash == hash && node.text() == prefix)
+            self.nodes.get(at as usize).is_some_and(|node| node.hash == hash && *node.text == *prefix)
         });
         let index = match found {
             Some(at) => at as usize,
             None => {
                 let index = self.nodes.push(Node {
                     hash,
-                    rule: Arc::clone(rule),
-                    part,
-                    // A prefix is no longer than a key.
-                    len: u16::try_from(len).unwrap_or(u16::MAX),
+                    text: prefix.into(),
                     all: AtomicU32::new(0),
                     one: AtomicU32::new(0),
                     more: OnceLock::new(),
@@ -421,9 +409,16 @@ pub(crate) struct Taps {
 }
 
 impl Taps {
-    pub(crate) fn of(key: KeyRef<'_>) -> Self {
+    /// Of no key.
+    pub(crate) fn new() -> Self {
+        Self { url: 0, key: 0, directories: SmallVec::new() }
+    }
+
+    /// Makes them those of `key`, where they are: they are too large to be handed around.
+    #[inline]
+    pub(crate) fn read(&mut self, key: KeyRef<'_>) {
         let layout = key.layout();
-        let mut all = Self { url: 0, key: 0, directories: SmallVec::new() };
+        let all = self;
         crate::key::taps(key, |end, hash| {
             if end > usize::from(layout.path) && end <= usize::from(layout.path_end) && key.text()[end - 1] == b'/' {
                 all.directories.push((end as u16, hash));
@@ -433,7 +428,6 @@ impl Taps {
             }
             all.key = hash;
         });
-        all
     }
 }
 

@@ -44,19 +44,20 @@ const MEMORY: u64 = 256 << 20;
 /// A literal beginning: a directory and what follows it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Beginning<'a> {
-    pub(super) dir: &'a [u8],
-    pub(super) rest: &'a [u8],
+    pub(super) prefix: &'a [u8],
+    /// Where the directory ends.
+    pub(super) dir: usize,
 }
 
 impl<'a> Beginning<'a> {
     fn of(prefix: &'a [u8], dir: usize) -> Self {
-        let (dir, rest) = prefix.split_at_checked(dir).unwrap_or((prefix, &[]));
-        Self { dir, rest }
+        Self { prefix, dir }
     }
 
     fn hash(&self) -> u64 {
-        let top = directory(prefix_hash(self.dir));
-        if self.rest.is_empty() { top } else { beginning(top, self.rest) }
+        let (dir, rest) = self.prefix.split_at_checked(self.dir).unwrap_or((self.prefix, &[]));
+        let top = directory(prefix_hash(dir));
+        if rest.is_empty() { top } else { beginning(top, rest) }
     }
 }
 
@@ -272,7 +273,7 @@ pub(super) fn loaded(shape: &Shape) -> [&[u8]; 2] {
 
 /// Whether few keys come to a bucket.
 fn leads(bucket: &Bucket<'_>) -> bool {
-    let begins = bucket.beginning.is_some_and(|beginning| beginning.rest.len() >= MIN_BEGINNING);
+    let begins = bucket.beginning.is_some_and(|it| it.prefix.len().saturating_sub(it.dir) >= MIN_BEGINNING);
     begins || !matches!(bucket.by, By::Nothing)
 }
 

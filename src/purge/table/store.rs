@@ -1,7 +1,7 @@
 //! From 64-bit hashes to indices: an open-addressing table that one writer extends while any number of readers look.
 //!
 //! Segments, each sixteen times the one before, so that growing copies nothing: a writer never stalls and a reader's slots never move. In front of
-//! each stands a Bloom filter of sixteen bits an entry, so that a hash nobody filed, the usual case by far, costs a cache line of the filter.
+//! each stands a Bloom filter of eight bits an entry, so that a hash nobody filed, the usual case by far, costs a cache line of the filter.
 //!
 //! Invariants: bits of the filter are set before the slot that needs them; a slot is published by a `Release` store after what its index leads
 //! to is complete, and only ever moves to a newer index of the same text.
@@ -34,7 +34,7 @@ struct Segment {
 impl Segment {
     fn new(entries: usize) -> Self {
         // Zeroed pages of the operating system are not touched before they are used.
-        Self { slots: zeroed_slice_box(entries * 2), filter: zeroed_slice_box(entries / 4), used: AtomicU32::new(0) }
+        Self { slots: zeroed_slice_box(entries * 2), filter: zeroed_slice_box(entries / 8), used: AtomicU32::new(0) }
     }
 
     fn is_full(&self) -> bool {
@@ -106,7 +106,12 @@ impl Store {
 
     /// The newest index filed under `hash` that passes `same`, which has to compare what the index leads to.
     #[inline]
-    pub(super) fn find(&self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(super) fn find(&self, hash: u64, same: impl FnMut(u32) -> bool) -> Option<u32> {
+        if self.may_hold(hash) { self.look_up(hash, same) } else { None }
+    }
+
+    #[inline(never)]
+    fn look_up(&self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
         for segment in self.segments.iter().rev().filter_map(OnceLock::get) {
             if segment.may_hold(hash)
                 && let Some(index) = segment.find(hash, &mut same)
