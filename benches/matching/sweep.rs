@@ -1,0 +1,3 @@
+use crate::Options;
+use crate::report::Report;
+pub(crate) fn run(_: &Options, _: &mut Report) {}
