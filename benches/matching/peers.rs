@@ -27,8 +27,7 @@ pub(crate) const BATCH: usize = 10_000;
 const LAZY_BYTES: usize = 2 << 30;
 
 /// Names of the engines; the first is what the others are compared with.
-pub(crate) const NAMES: [&str; 7] =
-    ["oust", "lazy DFA", "RegexSet", "globset", "adblock", "PCRE2 linear", "Hyperscan"];
+pub(crate) const NAMES: [&str; 7] = ["oust", "lazy DFA", "RegexSet", "globset", "adblock", "PCRE2 linear", "Hyperscan"];
 
 /// The engine `name` with `rules`.
 pub(crate) fn build(name: &str, rules: &[Rule]) -> Result<Box<dyn Engine>, String> {
@@ -99,7 +98,6 @@ pub(crate) fn timed(count: usize, limit: Duration, mut op: impl FnMut(usize) -> 
     std::hint::black_box(found);
     (done, took)
 }
-
 
 // ===== oust =====
 

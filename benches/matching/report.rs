@@ -121,10 +121,7 @@ fn draw(path: &Path, title: &str, series: &[Series]) -> Result<(), Box<dyn std::
         .margin(12)
         .x_label_area_size(45)
         .y_label_area_size(75)
-        .build_cartesian_2d(
-            (x.0 / 1.2..x.1 * 1.2).log_scale(),
-            (y.0 / 1.5..y.1 * 1.5).log_scale(),
-        )?;
+        .build_cartesian_2d((x.0 / 1.2..x.1 * 1.2).log_scale(), (y.0 / 1.5..y.1 * 1.5).log_scale())?;
     chart
         .configure_mesh()
         .x_desc("live rules")
