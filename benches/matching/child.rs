@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::allocated::resident_bytes;
+use crate::rules::Keys;
 use crate::{ALLOCATOR, peers, rules};
 
 /// What this program is asked when it is started as a child.
@@ -14,6 +15,9 @@ pub(crate) const BUILD: &str = "build";
 
 const TIME: Duration = Duration::from_secs(60);
 const MEMORY: u64 = 3 << 30;
+/// Keys an engine judges in the child, and the most time for them.
+const KEYS: usize = 100_000;
+const USE: Duration = Duration::from_secs(2);
 
 /// What a build took.
 #[derive(Clone, Copy, Debug)]
@@ -23,11 +27,15 @@ pub(crate) struct Built {
     pub(crate) allocated: f64,
     /// Growth of the resident set.
     pub(crate) resident: f64,
+    /// The same after keys were judged, which lets lazy automata grow.
+    pub(crate) used: f64,
 }
 
 /// The child: builds, and prints what it took.
 pub(crate) fn child(name: &str, count: &str) {
     let rules = rules::rules(count.parse().expect("a number of rules"));
+    let keys = Keys::new(&rules, KEYS, 1, 0);
+    keys.requests();
     let before = resident_bytes();
     ALLOCATOR.start();
     let begun = Instant::now();
@@ -35,8 +43,11 @@ pub(crate) fn child(name: &str, count: &str) {
     let took = begun.elapsed();
     let allocated = ALLOCATOR.stop();
     match engine {
-        Ok(_engine) => {
-            println!("{} {} {}", took.as_secs_f64(), allocated, resident_bytes().saturating_sub(before));
+        Ok(mut engine) => {
+            let grown = || resident_bytes().saturating_sub(before);
+            let resident = grown();
+            engine.pass(&keys, KEYS, USE);
+            println!("{} {allocated} {resident} {}", took.as_secs_f64(), grown());
         }
         Err(error) => {
             eprintln!("{error}");
@@ -79,8 +90,8 @@ pub(crate) fn build(name: &str, count: usize) -> Result<Built, String> {
     }
     let said = String::from_utf8_lossy(&output.stdout);
     let numbers: Vec<f64> = said.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-    let [seconds, allocated, resident] = numbers[..] else { return Err(format!("no figures: {said}")) };
-    Ok(Built { seconds, allocated, resident })
+    let [seconds, allocated, resident, used] = numbers[..] else { return Err(format!("no figures: {said}")) };
+    Ok(Built { seconds, allocated, resident, used })
 }
 
 /// Resident set of another process; 0 where the system does not tell.

@@ -57,22 +57,28 @@ fn add(plot: &mut Vec<Series>, name: &str, x: f64, y: f64) {
 /// The engines that can be built within the limits, `oust` first.
 fn engines(options: &Options, rules: &[Rule], report: &mut Report) -> Vec<(&'static str, Box<dyn Engine>)> {
     let mut engines = Vec::new();
-    println!("  build                        time     allocated      resident    bytes a rule, resident");
+    println!("  build                        time     allocated      resident    after keys    bytes a rule, resident");
     for name in peers::NAMES.into_iter().filter(|name| options.asks_for(name)) {
         let count = rules.len();
         let texts = [("section", "build"), ("engine", name)];
         match child::build(name, count) {
-            Ok(Built { seconds, allocated, resident }) => {
+            Ok(Built { seconds, allocated, resident, used }) => {
                 let mib = |bytes: f64| format!("{:.1} MiB", bytes / f64::from(1 << 20));
                 let each = resident / count as f64;
                 println!(
-                    "    {name:<20} {:>12} {:>13} {:>13} {each:>12.0}",
+                    "    {name:<20} {:>12} {:>13} {:>13} {:>13} {each:>12.0}",
                     time(seconds * 1e9),
                     mib(allocated),
-                    mib(resident)
+                    mib(resident),
+                    mib(used)
                 );
-                let numbers =
-                    [("rules", count as f64), ("seconds", seconds), ("allocated", allocated), ("resident", resident)];
+                let numbers = [
+                    ("rules", count as f64),
+                    ("seconds", seconds),
+                    ("allocated", allocated),
+                    ("resident", resident),
+                    ("resident_after_keys", used),
+                ];
                 report.row(&texts, &numbers);
                 if name == peers::NAMES[0] {
                     println!("    {name:<20} {:>12.0} bytes allocated for each rule", allocated / count as f64);

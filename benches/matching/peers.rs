@@ -36,7 +36,7 @@ pub(crate) fn build(name: &str, rules: &[Rule]) -> Result<Box<dyn Engine>, Strin
         "lazy DFA" => Box::new(Lazy::new(&patterns(rules))?),
         "RegexSet" => Box::new(Set(regex_set(&patterns(rules))?)),
         "globset" => Box::new(Globs::new(rules)?),
-        "adblock" => Box::new(Adblock::new(rules)),
+        "adblock" => Box::new(Adblock::new(rules)?),
         "PCRE2 linear" => Box::new(Linear::new(&patterns(rules))?),
         "Hyperscan" => Box::new(Scanner(Hyperscan::new(patterns(rules))?)),
         other => return Err(format!("no engine is called {other}")),
@@ -199,7 +199,7 @@ impl Judge for Scanner {
 
 // ===== Others =====
 
-/// The set of crate `globset`: what is no regex; these are in a `RegexSet` that is asked where no glob matches.
+/// The set of crate `globset`: what is no regex, written as one would write it (globs that end in one extension are then tried one by one); regexes are in a `RegexSet` that is asked where no glob matches.
 struct Globs {
     globs: GlobSet,
     regexes: RegexSet,
@@ -235,9 +235,12 @@ impl Judge for Globs {
     }
 }
 
-/// The engine of crate `adblock`: all rules, but `d/*` and `d/*.ext` as regexes, see [`Rule::filter`]. It is asked with prepared requests, and
-/// folds case, which no key here has.
-struct Adblock(Filters);
+/// The engine of crate `adblock`: URLs, `d/**`, `d/prefix**` and `d/a**b`, see [`Rule::filter`]; the others are in a `RegexSet` that is asked where
+/// no filter matches. It is asked with prepared requests, and folds case, which no key here has.
+struct Adblock {
+    filters: Filters,
+    regexes: RegexSet,
+}
 
 /// Every host is a domain of its own: the public suffix list is of no use here.
 struct WholeHost;
@@ -249,24 +252,32 @@ impl ResolvesDomain for WholeHost {
 }
 
 impl Adblock {
-    fn new(rules: &[Rule]) -> Self {
+    fn new(rules: &[Rule]) -> Result<Self, String> {
         // Refused when it is set already.
         let _set = set_domain_resolver(Box::new(WholeHost)).is_ok();
-        let filters: Vec<String> = rules.iter().map(Rule::filter).collect();
+        let (mut filters, mut regexes) = (Vec::new(), Vec::new());
+        for rule in rules {
+            match rule.filter() {
+                Some(filter) => filters.push(filter),
+                None => regexes.push(rule.regex()),
+            }
+        }
         let mut set = FilterSet::new(false);
         set.add_filter_list(filters.join("\n"), ParseOptions::default());
-        Self(Filters::new_with_filter_set(set))
+        Ok(Self { filters: Filters::new_with_filter_set(set), regexes: regex_set(&regexes)? })
     }
 }
 
 impl Judge for Adblock {
     #[inline]
     fn judge(&mut self, keys: &Keys, nth: usize) -> bool {
-        self.0.check_network_request(&keys.requests()[nth]).should_block()
+        self.filters.check_network_request(&keys.requests()[nth]).should_block()
+            || self.regexes.is_match(keys.keys[nth].text())
     }
 
-    fn forget(&mut self, rules: &[Rule]) {
-        *self = Self::new(rules);
+    fn forget(&mut self, _: &[Rule]) {
+        // Its few regexes are compiled when first met, and stay.
+        self.regexes = self.regexes.clone();
     }
 }
 

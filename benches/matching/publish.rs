@@ -122,7 +122,7 @@ fn with_reader(name: &'static str, set: &MatchSet, keys: &[Key], publish: impl F
     let (stop, reading) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
-            // Grown beforehand: a pause for memory would be taken for one of the engine.
+            // Written beforehand: a pause for memory would be taken for one of the engine.
             let mut reads = vec![1; MOST];
             let mut at = 0;
             for _ in 0..2 {

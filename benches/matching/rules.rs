@@ -153,11 +153,11 @@ impl Rule {
         })
     }
 
-    /// As a filter of a list for ad blockers. A `*` of these crosses slashes, so `d/*` and `d/*.ext` are regexes here; regexes are limited to
-    /// the host by the option `domain`, by which they are indexed.
-    pub(crate) fn filter(&self) -> String {
+    /// As a filter of a list for ad blockers. A `*` of these crosses slashes, which leaves out `d/*` and `d/*.ext`; and a regex would be tried on
+    /// every URL.
+    pub(crate) fn filter(&self) -> Option<String> {
         let place = self.place();
-        match self.kind {
+        Some(match self.kind {
             Url => format!("|{place}{:016x}.jpeg|", self.name),
             Tree => format!("|{place}"),
             Prefix => format!("|{place}{}", digits(self.name, 4, true)),
@@ -165,10 +165,8 @@ impl Rule {
                 let (before, behind) = self.ends();
                 format!("|{place}{before}*{behind}|")
             }
-            Directory | Extension | Regex => {
-                format!("/{}/$domain={}", self.regex().replace('/', "\\/"), host_name(self.host))
-            }
-        }
+            Directory | Extension | Regex => return None,
+        })
     }
 
     /// A key that it takes.
@@ -225,10 +223,6 @@ impl Rule {
 
 fn place_of_none(host: usize, section: usize, other: u64) -> String {
     place(host, section, (other >> 40) as usize % DIRECTORIES * 10 + NO_RULES)
-}
-
-fn host_name(host: usize) -> String {
-    format!("h{host:03}.example.net")
 }
 
 /// Keys, and for each whether a rule takes it.
