@@ -115,7 +115,7 @@ fn parse(arguments: &[String]) -> Result<(Options, Vec<String>, Option<PathBuf>)
         large,
         rules,
         engines,
-        rounds: if quick { 3 } else { 7 },
+        rounds: if quick { 3 } else { 5 },
         keys: if quick { 10_000 } else { 100_000 },
         limit: Duration::from_millis(if quick { 100 } else { 1000 }),
     };

@@ -1,4 +1,8 @@
 //! The mixed load: all engines side by side, in interleaved rounds.
+//!
+//! In its turn an engine forgets what it learnt, judges keys for the first time (*first*: a lazy automaton is as empty as after every publication,
+//! which builds it anew), the same keys three times more (*warm*: the middle one counts), and then as many others (*unseen*). A pass that takes too
+//! long is cut short, and those that follow it are over as many keys; where that is so, the number of keys is printed.
 
 use std::time::Duration;
 
@@ -15,15 +19,17 @@ const WARM: usize = 3;
 /// Keys on which the answers are compared.
 const CHECKED: usize = 5_000;
 
-/// What an engine took in the rounds for one share of hits: nanoseconds a key.
-#[derive(Default)]
+/// Whether the keys of a pass were seen before, in the order in which they are shown.
+const PASSES: [&str; 3] = ["warm", "unseen", "first"];
+
+/// What an engine took in the rounds for one share of hits: nanoseconds a key for each of [`PASSES`], and the fewest keys of a pass.
 struct Taken {
-    fresh: Vec<f64>,
-    warm: Vec<f64>,
+    ns: [Vec<f64>; 3],
+    keys: usize,
 }
 
 pub(crate) fn run(options: &Options, report: &mut Report) {
-    let mut plots: Vec<[Vec<Series>; 2]> = SHARES.iter().map(|_| Default::default()).collect();
+    let mut plots: Vec<[Vec<Series>; 3]> = SHARES.iter().map(|_| Default::default()).collect();
     for &count in &options.rules {
         let rules = rules::rules(count);
         println!("\nmixed load, {count} rules");
@@ -31,19 +37,21 @@ pub(crate) fn run(options: &Options, report: &mut Report) {
         check(&mut engines, &rules, options);
         let taken = measure(options, &rules, &mut engines);
         for (share, (taken, plots)) in SHARES.into_iter().zip(taken.iter().zip(&mut plots)) {
-            println!("  {share} % of the keys taken; ratios to oust     warm                      never seen before");
+            let [warm, unseen, first] = PASSES;
+            println!("  {share} % of the keys taken; ratio to oust {warm:>15} {unseen:>38} {first:>38}");
             for ((name, _), own) in engines.iter().zip(taken) {
-                show(count, share, name, own, &taken[0], report);
-                for (plot, times) in plots.iter_mut().zip([&own.warm, &own.fresh]) {
+                show((count, share, options.keys), name, own, &taken[0], report);
+                for (plot, times) in plots.iter_mut().zip(&own.ns) {
                     add(plot, name, count as f64, Spread::of(times).median);
                 }
             }
         }
     }
-    for (share, [warm, fresh]) in SHARES.into_iter().zip(&plots) {
-        let title = |what: &str| format!("Mixed rules, {share} % of the keys taken, {what}");
-        report.plot(&format!("mixed-{share}-warm"), &title("keys seen before"), warm);
-        report.plot(&format!("mixed-{share}-fresh"), &title("keys never seen before"), fresh);
+    for (share, plots) in SHARES.into_iter().zip(&plots) {
+        for (pass, plot) in PASSES.into_iter().zip(plots) {
+            let title = format!("Mixed rules, {share} % of the keys taken, {pass}");
+            report.plot(&format!("mixed-{share}-{pass}"), &title, plot);
+        }
     }
 }
 
@@ -104,7 +112,7 @@ fn check(engines: &mut [(&'static str, Box<dyn Engine>)], rules: &[Rule], option
             let key = String::from_utf8_lossy(keys.keys[nth].text());
             assert_eq!(engine.answer(&keys, nth), taken, "{name} on {key}");
             checked += 1;
-            if begun.elapsed() > 4 * options.limit {
+            if begun.elapsed() > 10 * options.limit {
                 break;
             }
         }
@@ -114,28 +122,36 @@ fn check(engines: &mut [(&'static str, Box<dyn Engine>)], rules: &[Rule], option
 
 /// For each share of hits what each engine took.
 fn measure(options: &Options, rules: &[Rule], engines: &mut [(&'static str, Box<dyn Engine>)]) -> Vec<Vec<Taken>> {
-    let mut taken: Vec<Vec<Taken>> =
-        SHARES.iter().map(|_| engines.iter().map(|_| Taken::default()).collect()).collect();
+    let none = || Taken { ns: Default::default(), keys: options.keys };
+    let mut taken: Vec<Vec<Taken>> = SHARES.iter().map(|_| engines.iter().map(|_| none()).collect()).collect();
     for round in 0..options.rounds {
         for (nth_share, share) in SHARES.into_iter().enumerate() {
             // Others in each round.
-            let keys = Keys::new(rules, options.keys, share, (10 * round + nth_share) as u64);
+            let seed = 100 * round + 10 * nth_share;
+            let [keys, others] = [seed, seed + 1].map(|seed| Keys::new(rules, options.keys, share, seed as u64));
+            // Made off the clock.
+            for keys in [&keys, &others] {
+                keys.requests();
+            }
             for turn in 0..engines.len() {
                 let nth = (turn + round) % engines.len();
                 let engine = &mut engines[nth].1;
-                engine.fresh(rules);
-                engine.answer(&keys, 0);
-                keys.touch();
-                let (done, took) = engine.pass(&keys, options.keys, options.limit);
                 let own = &mut taken[nth_share][nth];
-                own.fresh.push(each(done, took));
-                let warm: Vec<f64> = (0..WARM)
-                    .map(|_| {
-                        let (done, took) = engine.pass(&keys, done, options.limit);
-                        each(done, took)
-                    })
-                    .collect();
-                own.warm.push(Spread::of(&warm).median);
+                // What learns is given the time to.
+                let limit = if engine.learns() { 10 * options.limit } else { options.limit };
+                engine.fresh(rules);
+                let mut pass = |keys: &Keys, count: usize| {
+                    keys.touch();
+                    let (done, took) = engine.pass(keys, count, limit);
+                    own.keys = own.keys.min(done);
+                    (done, each(done, took))
+                };
+                let (done, first) = pass(&keys, options.keys);
+                let warm = [(); WARM].map(|()| pass(&keys, done).1);
+                let (_, unseen) = pass(&others, done);
+                for (all, ns) in own.ns.iter_mut().zip([Spread::of(&warm).median, unseen, first]) {
+                    all.push(ns);
+                }
             }
         }
     }
@@ -146,25 +162,30 @@ fn each(done: usize, took: Duration) -> f64 {
     took.as_nanos() as f64 / done as f64
 }
 
-fn show(count: usize, share: usize, name: &str, own: &Taken, first: &Taken, report: &mut Report) {
-    let mut line = format!("    {name:<20}");
-    for (what, own, first) in [("warm", &own.warm, &first.warm), ("fresh", &own.fresh, &first.fresh)] {
-        let ratios: Vec<f64> = own.iter().zip(first).map(|(own, first)| own / first).collect();
-        let (own, ratio) = (Spread::of(own), Spread::of(&ratios));
-        line += &format!("{:>12} {:>8.2}  ({:.2} to {:.2})", time(own.median), ratio.median, ratio.low, ratio.high);
+fn show((count, share, keys): (usize, usize, usize), name: &str, own: &Taken, first: &Taken, report: &mut Report) {
+    let mut line = format!("    {name:<13}");
+    for ((pass, times), first) in PASSES.into_iter().zip(&own.ns).zip(&first.ns) {
+        let ratios: Vec<f64> = times.iter().zip(first).map(|(own, first)| own / first).collect();
+        let (times, ratio) = (Spread::of(times), Spread::of(&ratios));
+        let range = format!("({:.2} to {:.2})", ratio.low, ratio.high);
+        line += &format!("{:>11} {:>7.2} {range:<20}", time(times.median), ratio.median);
         report.row(
-            &[("section", "mixed"), ("engine", name), ("keys", what)],
+            &[("section", "mixed"), ("engine", name), ("pass", pass)],
             &[
                 ("rules", count as f64),
                 ("taken_percent", share as f64),
-                ("ns", own.median),
-                ("ns_low", own.low),
-                ("ns_high", own.high),
+                ("keys", own.keys as f64),
+                ("ns", times.median),
+                ("ns_low", times.low),
+                ("ns_high", times.high),
                 ("ratio", ratio.median),
                 ("ratio_low", ratio.low),
                 ("ratio_high", ratio.high),
             ],
         );
+    }
+    if own.keys < keys {
+        line += &format!("  {} keys", own.keys);
     }
     println!("{line}");
 }

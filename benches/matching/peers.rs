@@ -49,6 +49,9 @@ fn patterns(rules: &[Rule]) -> Vec<String> {
 
 /// Answers for keys by their place in a list.
 pub(crate) trait Judge {
+    /// Whether the first keys take it far longer than later ones.
+    const LEARNS: bool = false;
+
     fn judge(&mut self, keys: &Keys, nth: usize) -> bool;
 
     /// Forgets what it has learnt of the keys it saw: a lazy automaton is empty again.
@@ -61,6 +64,8 @@ pub(crate) trait Engine {
     fn answer(&mut self, keys: &Keys, nth: usize) -> bool;
     /// Judges keys from the first on, at most `count`, until `limit` is over: how many, and how long it took.
     fn pass(&mut self, keys: &Keys, count: usize, limit: Duration) -> (usize, Duration);
+    /// See [`Judge::LEARNS`].
+    fn learns(&self) -> bool;
     /// See [`Judge::forget`].
     fn fresh(&mut self, rules: &[Rule]);
 }
@@ -72,6 +77,10 @@ impl<J: Judge> Engine for J {
 
     fn pass(&mut self, keys: &Keys, count: usize, limit: Duration) -> (usize, Duration) {
         timed(count, limit, |nth| self.judge(keys, nth))
+    }
+
+    fn learns(&self) -> bool {
+        J::LEARNS
     }
 
     fn fresh(&mut self, rules: &[Rule]) {
@@ -153,6 +162,8 @@ impl Lazy {
 }
 
 impl Judge for Lazy {
+    const LEARNS: bool = true;
+
     #[inline]
     fn judge(&mut self, keys: &Keys, nth: usize) -> bool {
         self.is_match(keys.keys[nth].text())
@@ -176,6 +187,8 @@ fn regex_set(patterns: &[String]) -> Result<RegexSet, String> {
 struct Set(RegexSet);
 
 impl Judge for Set {
+    const LEARNS: bool = true;
+
     #[inline]
     fn judge(&mut self, keys: &Keys, nth: usize) -> bool {
         self.0.is_match(keys.keys[nth].text())
@@ -223,6 +236,8 @@ impl Globs {
 }
 
 impl Judge for Globs {
+    const LEARNS: bool = true;
+
     #[inline]
     fn judge(&mut self, keys: &Keys, nth: usize) -> bool {
         let text = keys.keys[nth].text();
@@ -269,6 +284,8 @@ impl Adblock {
 }
 
 impl Judge for Adblock {
+    const LEARNS: bool = true;
+
     #[inline]
     fn judge(&mut self, keys: &Keys, nth: usize) -> bool {
         self.filters.check_network_request(&keys.requests()[nth]).should_block()
