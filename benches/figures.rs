@@ -9,26 +9,24 @@
 //!
 //! See `lookup` for what is compared. Memory is counted by the global allocator of this program, with the rounding that a general-purpose
 //! allocator adds; it counts only while memory is measured.
-#![allow(unsafe_code, reason = "a global allocator, to count what the engines allocate")]
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use oust::{Config, Key, Selector};
 
+use common::allocated::{Counting, resident_bytes};
 use common::engines::{EVICTING, Engine, MAP, Named, Oust, Room, Shared, Subject, Text, fill, oust, peer};
 use common::keys::{BODY, BODY_LEN, KEY_LEN, Random, Zipf, key, mix, place, zipf_requests};
 use common::purges::{self, Part, Population, Publisher};
-use common::timed::{WARM, median};
+use common::timed::{WARM, median, slope};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting { on: AtomicBool::new(false), live: AtomicI64::new(0) };
+static ALLOCATOR: Counting = Counting::new();
 
 fn main() {
     // Cargo's own flag is of no interest here.
@@ -253,72 +251,16 @@ struct Spent {
 impl Spent {
     fn of(entries: usize, make: &dyn Fn(usize) -> Box<dyn Subject>) -> Self {
         let before = resident_bytes();
-        ALLOCATOR.live.store(0, Ordering::Relaxed);
-        ALLOCATOR.on.store(true, Ordering::Relaxed);
+        ALLOCATOR.start();
         let subject = make(entries);
         fill(subject.engine(), entries);
         let held = subject.engine().len() as f64;
-        ALLOCATOR.on.store(false, Ordering::Relaxed);
-        let allocated = ALLOCATOR.live.load(Ordering::Relaxed) as f64;
+        let allocated = ALLOCATOR.stop() as f64;
         let grown = resident_bytes() as f64 - before as f64;
         let beyond = |bytes: f64| bytes / held - BODY_LEN as f64;
         let charged = subject.engine().charged().map(|bytes| format!("   {:>6.0} B charged", beyond(bytes as f64)));
         drop(subject);
         Self { allocated: beyond(allocated), resident: beyond(grown), charged: charged.unwrap_or_default() }
-    }
-}
-
-/// Resident set of this process; 0 where the system does not tell.
-fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
-}
-
-/// The system's allocator, counted while `on`.
-struct Counting {
-    on: AtomicBool,
-    live: AtomicI64,
-}
-
-impl Counting {
-    fn count(&self, bytes: i64) {
-        if self.on.load(Ordering::Relaxed) {
-            self.live.fetch_add(bytes, Ordering::Relaxed);
-        }
-    }
-}
-
-/// What a block of `bytes` takes: a word before it, a multiple of 16, at least 32.
-fn rounded(bytes: usize) -> i64 {
-    (bytes + 8).next_multiple_of(16).max(32) as i64
-}
-
-// SAFETY: every call is passed on to the system's allocator as it came, and its answer given back unchanged; the counter allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.count(rounded(layout.size()));
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        self.count(rounded(layout.size()));
-        // SAFETY: the caller keeps the contract of `alloc_zeroed`.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        self.count(-rounded(layout.size()));
-        // SAFETY: the caller keeps the contract of `dealloc`, and every block came from the system's allocator.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        self.count(rounded(size) - rounded(layout.size()));
-        // SAFETY: the caller keeps the contract of `realloc`, and every block came from the system's allocator.
-        unsafe { System.realloc(block, layout, size) }
     }
 }
 
@@ -459,16 +401,6 @@ fn growth(size: Size) {
         let times: Vec<String> = points.iter().map(|(total, time)| format!("{total:.0}: {time:.0} us")).collect();
         println!("    {name:<28} slope {:>5.2}   {}", slope(points), times.join(", "));
     }
-}
-
-/// Slope of the least-squares line through the logarithms.
-fn slope(points: &[(f64, f64)]) -> f64 {
-    let logs: Vec<(f64, f64)> = points.iter().map(|(x, y)| (x.ln(), y.ln())).collect();
-    let n = logs.len() as f64;
-    let (mean_x, mean_y) = (logs.iter().map(|p| p.0).sum::<f64>() / n, logs.iter().map(|p| p.1).sum::<f64>() / n);
-    let rise: f64 = logs.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
-    let run: f64 = logs.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
-    rise / run
 }
 
 fn title(text: &str) {

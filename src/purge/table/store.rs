@@ -44,7 +44,7 @@ impl Segment {
     #[inline]
     fn bits(&self, hash: u64) -> (&AtomicU64, u64) {
         let word = &self.filter[(hash >> 12) as usize & (self.filter.len() - 1)];
-        (word, 1 << (hash & 63) | 1 << (hash >> 6 & 63))
+        (word, 1 << (hash & 63) | 1 << (hash >> 6 & 63) | 1 << (hash >> 32 & 63))
     }
 
     #[inline]
