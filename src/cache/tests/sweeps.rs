@@ -1,0 +1,102 @@
+//! Sweeps of many rules at once, which are judged by the rule table instead of one by one.
+
+use super::*;
+
+/// More rules of one directory than are asked one by one.
+fn many(rig: &Rig, of: impl Fn(usize) -> String) -> Vec<PurgeRecord> {
+    (0..8).map(|n| rig.purge(Selector::Pattern(of(n)))).collect()
+}
+
+fn ended(rig: &Rig, purge: &PurgeRecord) -> u64 {
+    rig.cache.purge_record(purge.id).unwrap().edge.objects
+}
+
+#[test]
+fn g6_many_rules_of_a_directory_end_what_they_take_and_nothing_else() {
+    let rig = rig();
+    for n in 0..8 {
+        for url in [format!("http://h/d/{n}.x"), format!("http://h/d/e/{n}.x"), format!("http://h/d/{n}.y")] {
+            rig.store(&url, "body");
+        }
+    }
+    let purges = many(&rig, |n| format!("http://h/d/{n}*.x"));
+    rig.cache.sweep();
+    for (n, purge) in purges.iter().enumerate() {
+        assert_eq!(ended(&rig, purge), 1, "each object counts for the purge that took it");
+        assert!(!rig.hits(&format!("http://h/d/{n}.x")));
+        assert!(rig.hits(&format!("http://h/d/{n}.y")) && rig.hits(&format!("http://h/d/e/{n}.x")));
+    }
+    assert_eq!(rig.cache.stats().objects, 16);
+    rig.check();
+}
+
+#[test]
+fn h26_a_sweep_by_the_table_leaves_what_is_newer_than_the_rule() {
+    let rig = rig();
+    rig.store(A, "old");
+    let purges = many(&rig, |n| if n == 0 { "http://h/d/a*".into() } else { format!("http://h/d/{n}*") });
+    rig.store(A, "new");
+    rig.cache.sweep();
+    assert_eq!(rig.body(A, &HeaderMap::new()).as_deref(), Some("new"));
+    assert_eq!(ended(&rig, &purges[0]), 1, "the old one, when the new one was asked for");
+    rig.check();
+}
+
+#[test]
+fn what_a_walk_by_the_table_has_passed_is_not_walked_again_and_what_it_has_not_is() {
+    let rig = rig();
+    let deep = ["http://h/d/e/1.x", "http://h/d/e/f/2.x", "http://h/da/3.x", "http://h/d/4.x", "http://g/d/e/5.x"];
+    deep.iter().for_each(|url| rig.store(url, "body"));
+    // Eight on `/d/` that reach below it, some below that are covered, some beside that are not.
+    let above = many(&rig, |n| format!("http://h/d/q{n}**"));
+    let below = ["http://h/d/e/*", "http://h/d/e/f/**", "http://h/da/*", "http://h/d/*", "http://g/d/**"];
+    let below: Vec<PurgeRecord> = below.map(|pattern| rig.purge(Selector::Pattern(pattern.into()))).into();
+    rig.cache.sweep();
+    assert_eq!(rig.cache.stats().objects, 0);
+    assert_eq!(below.iter().map(|purge| ended(&rig, purge)).collect::<Vec<_>>(), [1; 5]);
+    assert_eq!(above.iter().map(|purge| ended(&rig, purge)).sum::<u64>(), 0);
+    // Eight that stay in `/d/` pass nothing below it.
+    let rig = self::rig();
+    deep.iter().for_each(|url| rig.store(url, "body"));
+    many(&rig, |n| format!("http://h/d/q{n}*"));
+    rig.purge(Selector::Pattern("http://h/d/e/**".into()));
+    rig.cache.sweep();
+    assert_eq!(rig.cache.stats().objects, 3);
+    rig.check();
+}
+
+#[test]
+fn the_strongest_of_many_rules_counts_and_soft_ones_from_when_they_were_published() {
+    let rig = rig();
+    rig.store(A, "a");
+    rig.store(B, "b");
+    many(&rig, |n| format!("http://h/d/q{n}*"));
+    let soft = |pattern: &str| Purge::new(Selector::Pattern(pattern.into())).action(Action::Soft);
+    rig.cache.purge(&soft("http://h/d/*")).unwrap();
+    let delete = rig.purge(Selector::Pattern("http://h/d/a*".into()));
+    rig.clock.advance(Duration::from_secs(5));
+    rig.cache.sweep();
+    assert!(matches!(rig.look(A), Lookup::Miss(_)));
+    assert_eq!(ended(&rig, &delete), 1);
+    let Lookup::MustValidate(hit, _) = rig.look(B) else { panic!("softly expired") };
+    assert_eq!(hit.ttl(), -5, "expired when it was purged, not when it was swept");
+    rig.check();
+}
+
+#[test]
+fn many_rules_of_hosts_and_of_hosts_below_a_name() {
+    let rig = rig();
+    let urls: Vec<String> = (0..8).map(|n| format!("http://{n}.h/d/a")).collect();
+    urls.iter().for_each(|url| rig.store(url, "body"));
+    rig.store("http://h/d/a", "body");
+    for n in 0..3 {
+        rig.purge(Selector::Host(format!("{n}.h")));
+    }
+    many(&rig, |n| format!("http://*.{n}.h/d/**"));
+    let all_below = rig.purge(Selector::Pattern("http://*.h/d/*".into()));
+    rig.cache.sweep();
+    assert!(rig.hits("http://h/d/a"));
+    assert_eq!(rig.cache.stats().objects, 1);
+    assert!(ended(&rig, &all_below) >= 5);
+    rig.check();
+}
