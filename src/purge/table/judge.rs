@@ -4,9 +4,12 @@
 
 use std::sync::atomic::Ordering;
 
+use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use super::place::{beginning_of, below, bucket, directory, ending_of, host_and_port, occurring, variants, window};
+use super::place::{
+    beginning_of, below, bucket, directory, ending_of, host_and_port, host_below, occurring, variants, window,
+};
 use super::scan::{Endings, Lengths};
 use super::{EDGE, Form, Generation, L2, More, Newest, Node, Run, Taps, flat_hash, host_hash, seed, tapped};
 use crate::key::{ByteChain, Windows};
@@ -28,6 +31,7 @@ impl Generation {
             path: Endings::new(key.text().get(..path_end).unwrap_or_default()),
             url: Endings::new(key.url()),
             last: SmallVec::new(),
+            asked: HashTable::new(),
         };
         question.ask(taps);
     }
@@ -43,6 +47,8 @@ struct Question<'a, 'b> {
     url: Endings<'a>,
     /// Nodes with something to be asked last.
     last: SmallVec<[&'a Node; 4]>,
+    /// Buckets that occurrences led to: a literal may occur at every byte of a key, and is asked about once.
+    asked: HashTable<u64>,
 }
 
 impl<'a> Question<'a, '_> {
@@ -146,6 +152,8 @@ impl<'a> Question<'a, '_> {
         for text in self.generation.texts_in(hash) {
             let Some(newest) = self.newest(text.newest.load(Ordering::Acquire)) else { continue };
             let news = self.said(newest).any(|(action, layers, _)| !self.verdict.covers(action, layers));
+            #[cfg(test)]
+            super::tests::count(news);
             if news && text.compiled().is_some_and(|compiled| compiled.matches(self.subject)) {
                 self.add(newest);
             }
@@ -260,11 +268,20 @@ impl<'a> Question<'a, '_> {
         offsets.each(windows.len(), |offset| {
             if let Some(&last) = windows.get(offset - 1) {
                 let hash = bucket(occurring(filed, offset - 1, last));
-                if self.generation.store.may_hold(hash) {
+                if self.generation.store.may_hold(hash) && self.is_new(hash) {
                     self.bucket(hash);
                 }
             }
         });
+    }
+
+    /// Whether no occurrence led to a bucket before.
+    fn is_new(&mut self, bucket: u64) -> bool {
+        let new = self.asked.find(bucket, |&asked| asked == bucket).is_none();
+        if new {
+            self.asked.insert_unique(bucket, bucket, |&asked| asked);
+        }
+        new
     }
 
     fn hosts(&mut self) {
@@ -302,7 +319,7 @@ impl<'a> Question<'a, '_> {
         let here = subject.key.port();
         for wanted in [None, Some(here)] {
             let same = |shape: &Shape| matches!(shape, Shape::Host { name: own, port, below: true } if **own == *name && *port == wanted);
-            self.exact(tapped(Form::HostBelow, flat_hash(name)), same);
+            self.exact(host_below(name, wanted), same);
         }
     }
 }

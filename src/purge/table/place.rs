@@ -14,11 +14,12 @@
 //! places at most. Readers are bounded; the publisher who goes beyond is told to come again when older rules are swept.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 
 use super::scan::{Spot, beginning_hash, ending_hash};
-use super::{Form, Generation, Run, host_hash, seed, tapped};
+use super::{Form, Generation, Run, SCALES, host_hash, seed, tapped};
 use crate::key::{hash as flat_hash, prefix_hash, root_len, url_of};
 use crate::purge::cost::{Class, Cost, Usage};
 use crate::purge::program::Program;
@@ -28,6 +29,8 @@ use crate::purge::span::Span;
 
 /// Most programs that one literal leads to.
 const CROWD: u32 = 32;
+/// Most bytes of a literal that are looked for where it may occur: each distance of a first and a last window is asked for at every byte.
+const MAX_OCCURRING: usize = (1 << SCALES) - 1;
 /// Shortest beginning of a name that leads to its programs: shorter ones are those of every other key.
 const MIN_BEGINNING: usize = 3;
 /// Most programs that no literal leads to: of a host's root, and of each of its first directories with all below.
@@ -149,6 +152,25 @@ pub(super) fn host_and_port(name: &[u8], port: u16) -> u64 {
     tapped(Form::HostPort, flat_hash(name) ^ u64::from(port))
 }
 
+/// Hash of all hosts below a name, of one port or of every.
+pub(super) fn host_below(name: &[u8], port: Option<u16>) -> u64 {
+    tapped(Form::HostBelow, flat_hash(name) ^ port.map_or(0, |port| u64::from(port) + 1))
+}
+
+/// Hash of what tells a text that is asked itself from all others.
+pub(super) fn identity(shape: &Shape) -> u64 {
+    let source = |program: &Program| flat_hash(program.source());
+    let hash = match shape {
+        Shape::Variant { key, headers } => headers.iter().fold(flat_hash(key), |sum, (name, value)| {
+            let field = flat_hash(name.as_str().as_bytes()).rotate_left(7) ^ flat_hash(value.as_bytes());
+            sum.wrapping_add(field)
+        }),
+        Shape::Below { name, program, .. } => flat_hash(name) ^ source(program),
+        shape => shape.program().map_or(0, source),
+    };
+    tapped(Form::Text, hash)
+}
+
 /// Where a shape goes.
 pub(super) fn places(shape: &Shape) -> Place<'_> {
     let one = |form, hash| Place::Asked(vec![Bucket { hash, form, beginning: None, by: By::Nothing }]);
@@ -161,7 +183,7 @@ pub(super) fn places(shape: &Shape) -> Place<'_> {
             Place::Exact(Form::HostPort, host_and_port(name, *port))
         }
         Shape::Host { name, below: false, .. } => Place::Exact(Form::Host, host_hash(name)),
-        Shape::Host { name, .. } => Place::Exact(Form::HostBelow, tapped(Form::HostBelow, flat_hash(name))),
+        Shape::Host { name, port, .. } => Place::Exact(Form::HostBelow, host_below(name, *port)),
         Shape::Variant { key, .. } => one(Form::Variant, variants(prefix_hash(key))),
         Shape::Below { name, .. } => one(Form::Below, below(name)),
         Shape::Span(span) => of_span(span),
@@ -185,7 +207,8 @@ pub(super) fn places(shape: &Shape) -> Place<'_> {
             if ending_first {
                 by_ending(&mut candidate);
             }
-            if let Some(spot) = Spot::of(anchors.required) {
+            let required = anchors.required.get(..MAX_OCCURRING).unwrap_or(anchors.required);
+            if let Some(spot) = Spot::of(required) {
                 let leads = occurring(window(node, spot.scale, spot.first), spot.offset, spot.last);
                 candidate(leads, By::Occurring(spot));
             }
@@ -221,7 +244,7 @@ pub(super) struct Load {
     /// Variants, patterns of many hosts.
     compared: u64,
     work: u64,
-    memory: u64,
+    pub(super) memory: u64,
 }
 
 impl Load {
@@ -304,6 +327,7 @@ impl Generation {
     pub(crate) fn plan(&self, batch: &[Prepared], sealed: Option<&Self>) -> Result<Vec<Plan>, Overfull> {
         let mut crowds: HashMap<u64, u32> = HashMap::new();
         let mut loads: HashMap<&[u8], Load> = HashMap::new();
+        let mut texts: HashMap<u64, &Shape> = HashMap::new();
         let mut memory = self.memory() + sealed.map_or(0, Self::memory);
         let mut plans = Vec::with_capacity(batch.len());
         for (rule, prepared) in batch.iter().enumerate() {
@@ -314,10 +338,13 @@ impl Generation {
                     plan.parts.push((0, Load::default()));
                     continue;
                 };
-                if let Some(known) = candidates.iter().position(|bucket| self.text_in(bucket.hash, shape).is_some()) {
-                    plan.parts.push((known, Load::default()));
+                let identity = identity(shape);
+                let known = texts.get(&identity).is_some_and(|text| text.same_text(shape));
+                if known || self.text_of(identity, shape).is_some() {
+                    plan.parts.push((0, Load::default()));
                     continue;
                 }
+                texts.insert(identity, shape);
                 let has_room = |bucket: &Bucket<'_>| {
                     let here = self.first_text(bucket.hash).and_then(|at| self.texts.get(at as usize));
                     let here = here.map_or(0, |text| text.rank + 1);
@@ -354,7 +381,7 @@ impl Generation {
     }
 
     fn memory(&self) -> u64 {
-        self.loads.lock().values().map(|load| load.memory).sum()
+        self.memory.load(Ordering::Relaxed)
     }
 }
 
