@@ -338,13 +338,23 @@ fn below(
     let by_path = wild && mark.is_none() && behind.is_none();
     let mut shapes = Vec::new();
     for &scheme in schemes(cut.scheme)? {
-        let variation = behind.map(|(text, at)| variation(text, at, 0)).transpose()?;
-        let text = Part::pattern(pieces.first.clone(), &pieces.rest)?;
         let target = if by_path { Target::Path } else { Target::Url };
         let source = source(scheme, Stars::Native, authority, target_text, behind);
-        let program = Box::new(Program::pattern(target, 0, text, variation, source));
+        let below = |scheme, except: Vec<Box<[u8]>>| -> Result<Shape, SelectorError> {
+            let variation = behind.map(|(text, at)| variation(text, at, 0)).transpose()?;
+            let text = Part::pattern(pieces.first.clone(), &pieces.rest)?;
+            let program = Box::new(Program::pattern(target, 0, text, variation, source.clone()));
+            let name = host.as_slice().into();
+            Ok(Shape::Below { scheme, name, port, except: except.into(), program })
+        };
         let scheme_of_others = sites.place_of_others(scheme).scheme;
-        shapes.push(Shape::Below { scheme: scheme_of_others, name: host.as_slice().into(), port, program });
+        if scheme_of_others == scheme {
+            shapes.push(below(scheme, Vec::new())?);
+        } else {
+            // Where hosts without a site of their own merge schemes, those whose site does not are still asked by their own.
+            shapes.push(below(scheme_of_others, sites.unmerged_below(&host))?);
+            shapes.push(below(scheme, Vec::new())?);
+        }
         for named in &rewritten {
             let mut text = [scheme.prefix(), named].concat();
             if let Some(port) = port {

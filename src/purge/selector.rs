@@ -85,7 +85,9 @@ pub(crate) enum Shape {
     /// Whatever else begins with a literal directory, at least `scheme://authority/`.
     Residual(Box<Program>),
     /// A pattern of every host below a name, of every port unless one is given. The program looks at what follows the authority.
-    Below { scheme: Scheme, name: Box<[u8]>, port: Option<u16>, program: Box<Program> },
+    ///
+    /// `except`: hosts it does not take, sorted.
+    Below { scheme: Scheme, name: Box<[u8]>, port: Option<u16>, except: Box<[Box<[u8]>]>, program: Box<Program> },
     /// A host by name, or those below it; every port unless one is given.
     Host { name: Box<[u8]>, port: Option<u16>, below: bool },
     /// Objects with a tag.
@@ -155,9 +157,9 @@ impl Shape {
             (Self::Span(a), Self::Span(b)) => a == b,
             (Self::Residual(a), Self::Residual(b)) => a.source() == b.source(),
             (
-                Self::Below { scheme: s, name: a, port: p, program: x },
-                Self::Below { scheme: t, name: b, port: q, program: y },
-            ) => (s, a, p) == (t, b, q) && x.source() == y.source(),
+                Self::Below { scheme: s, name: a, port: p, except: e, program: x },
+                Self::Below { scheme: t, name: b, port: q, except: f, program: y },
+            ) => (s, a, p, e) == (t, b, q, f) && x.source() == y.source(),
             (Self::Host { name: a, port: p, below: x }, Self::Host { name: b, port: q, below: y }) => {
                 (a, p, x) == (b, q, y)
             }
@@ -197,9 +199,10 @@ impl Compiled {
             }
             Shape::Span(span) => span.matches(key),
             Shape::Residual(program) => program.matches(key, 0),
-            Shape::Below { scheme, name, port, program } => {
+            Shape::Below { scheme, name, port, except, program } => {
                 key.scheme() == scheme.name()
                     && is_below(key.host(), name)
+                    && except.binary_search_by(|host| (**host).cmp(key.host())).is_err()
                     && port.is_none_or(|port| port == key.port())
                     && program.matches(key, usize::from(key.layout().path))
             }

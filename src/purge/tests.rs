@@ -684,3 +684,22 @@ fn what_no_literal_leads_to_is_admitted_up_to_a_bound() {
     set.retire();
     set.add(&[unanchored(40)], Action::Delete).expect("what is retired leaves room");
 }
+
+#[test]
+fn hosts_below_a_name_keep_their_scheme() {
+    let sites = Sites::new([Site::new(["a.h"]), Site::new(["*"]).merge_schemes(true)]).unwrap();
+    let matcher = |text: &str| Matcher::new(&pattern(text), &sites).unwrap();
+    for (text, taken) in [
+        ("https://*.h/d/**", &["https://a.h/d/x", "http://b.h/d/x"][..]),
+        ("any://*.h/d/**", &["https://a.h/d/x", "http://a.h/d/x", "http://b.h/d/x"]),
+        ("http://*.h/d/**", &["http://a.h/d/x", "http://b.h/d/x"]),
+    ] {
+        for key in taken {
+            assert!(takes(&matcher(text), key), "{text} takes {key}");
+        }
+    }
+    assert!(!takes(&matcher("http://*.h/d/**"), "https://a.h/d/x"));
+    assert!(!takes(&matcher("https://*.h/d/**"), "http://a.h/d/x"));
+    let host = Matcher::new(&Selector::Host("*.h:443".into()), &sites).unwrap();
+    assert!(takes(&host, "http://b.h/") && takes(&host, "https://a.h/") && !takes(&host, "http://b.h:81/"));
+}

@@ -165,7 +165,7 @@ pub(super) fn identity(shape: &Shape) -> u64 {
             let field = flat_hash(name.as_str().as_bytes()).rotate_left(7) ^ flat_hash(value.as_bytes());
             sum.wrapping_add(field)
         }),
-        Shape::Below { name, program, .. } => flat_hash(name) ^ source(program),
+        Shape::Below { scheme, name, program, .. } => flat_hash(name) ^ flat_hash(scheme.name()) ^ source(program),
         shape => shape.program().map_or(0, source),
     };
     tapped(Form::Text, hash)
