@@ -14,7 +14,7 @@ pub enum Class {
     Ending,
     /// By a literal that occurs in a key.
     Occurring,
-    /// By a key or a parent domain, then compared: variants of a URL, patterns of many hosts.
+    /// By a key or a parent domain, then compared: variants and variations of a URL, patterns of many hosts.
     Compared,
     /// By nothing: every key of its directory is asked. Few of these are admitted for a host at a time.
     Unanchored,

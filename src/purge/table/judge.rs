@@ -8,7 +8,8 @@ use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use super::place::{
-    beginning_of, below, bucket, directory, ending_of, host_and_port, host_below, occurring, variants, window,
+    beginning_of, below, bucket, directory, ending_of, host_and_port, host_below, occurring, variants, variations,
+    window,
 };
 use super::scan::{Endings, Lengths};
 use super::{EDGE, Form, Generation, L2, More, Newest, Node, Run, Taps, flat_hash, host_hash, seed, tapped};
@@ -68,6 +69,9 @@ impl<'a> Question<'a, '_> {
         }
         if generation.uses(Form::Variant) && self.subject.vary.is_some() {
             self.bucket(variants(taps.key));
+        }
+        if generation.uses(Form::Variation) && key.variation().is_some() {
+            self.bucket(variations(taps.url));
         }
         if generation.uses(Form::Directory) {
             for &(end, hash) in &taps.directories {

@@ -64,6 +64,8 @@ enum Form {
     Bucket,
     /// Variants of a key.
     Variant,
+    /// Patterns of the variation of a URL.
+    Variation,
     /// Patterns of all hosts below a name.
     Below,
     /// A text that is asked itself, for the publisher to find.

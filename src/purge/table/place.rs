@@ -7,9 +7,10 @@
 //! | `/d/*.ext`, `a**b` | node and ending | lengths of endings in use |
 //! | several runs, regex with a literal | node and ending, or node and a literal that must occur | endings; windows of the key |
 //! | regex without any | node | asked one by one |
+//! | variants, patterns of a variation | the key, the URL | the key's own hashes |
+//! | patterns of many hosts | the name they are below | the key's parent domains |
 //!
-//! What is asked itself (the last two rows, variants, patterns of many hosts) stands in buckets. A bucket takes [`CROWD`] texts; the next of its
-//! kind looks for another literal of its own, and is at last one without any. Those are asked of every key of their directory, so their number
+//! What is asked itself (all but the first three rows) stands in buckets. The bucket of a literal takes [`CROWD`] texts; the next of its kind looks for another literal of its own, and is at last one without any. Those are asked of every key of their directory, so their number
 //! and work is bounded for each host's root and each of its first directories, across both generations: a key meets the programs of two such
 //! places at most. Readers are bounded; the publisher who goes beyond is told to come again when older rules are swept.
 
@@ -31,15 +32,13 @@ use crate::purge::span::Span;
 const CROWD: u32 = 32;
 /// Most bytes of a literal that are looked for where it may occur: each distance of a first and a last window is asked for at every byte.
 const MAX_OCCURRING: usize = (1 << SCALES) - 1;
-/// Shortest beginning of a name that leads to its programs: shorter ones are those of every other key.
-const MIN_BEGINNING: usize = 3;
 /// Most programs that no literal leads to: of a host's root, and of each of its first directories with all below.
 const UNANCHORED: u64 = 32;
 /// Their work a byte together, in units of about a nanosecond. A single one may be over it.
 const UNANCHORED_WORK: u64 = 64;
 /// Work a byte of all programs of a host.
 const HOST_WORK: u64 = 1 << 15;
-/// Most variants of one URL, and patterns of the hosts below one name: a compare each.
+/// Most variants and patterns of variations of one URL, and patterns of the hosts below one name: a compare each.
 const COMPARED: u64 = 1024;
 /// Bytes of all programs.
 const MEMORY: u64 = 256 << 20;
@@ -147,6 +146,11 @@ pub(super) fn variants(key: u64) -> u64 {
     tapped(Form::Variant, key)
 }
 
+/// Bucket of the patterns of a URL's variation, by the URL's prefix hash.
+pub(super) fn variations(url: u64) -> u64 {
+    tapped(Form::Variation, url)
+}
+
 /// Hash of a host name with a port.
 pub(super) fn host_and_port(name: &[u8], port: u16) -> u64 {
     tapped(Form::HostPort, flat_hash(name) ^ u64::from(port))
@@ -188,6 +192,9 @@ pub(super) fn places(shape: &Shape) -> Place<'_> {
         Shape::Below { name, .. } => one(Form::Below, below(name)),
         Shape::Span(span) => of_span(span),
         Shape::Residual(program) => {
+            if let Some(url) = program.url() {
+                return one(Form::Variation, variations(prefix_hash(url)));
+            }
             let beginning = Beginning::of(program.beginning(), program.directory().len());
             let node = beginning.hash();
             let anchors = program.anchors();
@@ -283,6 +290,7 @@ impl Load {
 pub(super) fn loaded(shape: &Shape) -> [&[u8]; 2] {
     match shape {
         Shape::Variant { key, .. } => [url_of(key), b""],
+        Shape::Residual(program) if program.url().is_some() => [program.url().unwrap_or_default(), b""],
         Shape::Below { name, .. } => [name, b""],
         shape => {
             let dir = shape.walks().map_or(&[][..], |(dir, _)| dir);
@@ -293,10 +301,13 @@ pub(super) fn loaded(shape: &Shape) -> [&[u8]; 2] {
     }
 }
 
-/// Whether few keys come to a bucket.
-fn leads(bucket: &Bucket<'_>) -> bool {
-    let begins = bucket.beginning.is_some_and(|beginning| beginning.rest.len() >= MIN_BEGINNING);
-    begins || !matches!(bucket.by, By::Nothing)
+/// Whether it is found by a URL or a parent domain, and compared then.
+fn is_compared(shape: &Shape) -> bool {
+    match shape {
+        Shape::Variant { .. } | Shape::Below { .. } => true,
+        Shape::Residual(program) => program.url().is_some(),
+        _ => false,
+    }
 }
 
 /// Which bucket each part of a rule goes to.
@@ -388,10 +399,11 @@ impl Generation {
 fn load_of(shape: &Shape, anchored: bool) -> Load {
     let work = shape.program().map_or(0, |program| u64::from(program.work()));
     let memory = shape.program().map_or(0, |program| program.memory() as u64);
-    match shape {
-        Shape::Variant { .. } | Shape::Below { .. } => Load { compared: 1, work, memory, ..Load::default() },
-        _ if anchored => Load { work, memory, ..Load::default() },
-        _ => Load { unanchored: 1, unanchored_work: work, work, memory, ..Load::default() },
+    let load = Load { work, memory, ..Load::default() };
+    match is_compared(shape) {
+        true => Load { compared: 1, ..load },
+        false if anchored => load,
+        false => Load { unanchored: 1, unanchored_work: work, ..load },
     }
 }
 
@@ -404,11 +416,10 @@ pub(crate) fn cost_of(shape: &Shape) -> Cost {
         Place::Asked(candidates) => match candidates.first().map(|bucket| &bucket.by) {
             Some(By::Ending { .. }) => Class::Ending,
             Some(By::Occurring(_)) => Class::Occurring,
-            Some(By::Nothing) if candidates.first().is_some_and(leads) => Class::Beginning,
             Some(By::Nothing) | None => Class::Unanchored,
         },
     };
-    if matches!(shape, Shape::Variant { .. } | Shape::Below { .. }) {
+    if is_compared(shape) {
         class = Class::Compared;
     }
     let budget = match class {

@@ -266,3 +266,18 @@ fn what_is_repeated_costs_nothing_within_a_batch_too() {
     all(&rules, &vec![one; 40]).expect("known by now");
     assert_eq!(asked(&rules, "http://h/q"), 1);
 }
+
+#[test]
+fn patterns_of_variations_are_found_by_their_url() {
+    let rules = RuleSet::new(1_000);
+    let patterns: Vec<Selector> = (0..200).map(|n| Selector::Pattern(format!("http://h/d/p{n}?q@@m*"))).collect();
+    all(&rules, &patterns).expect("as many as URLs");
+    assert_eq!(asked(&rules, "http://h/d/p7?q@@mobile"), 1);
+    assert_eq!((asked(&rules, "http://h/d/p7?q"), asked(&rules, "http://h/d/p7@@mobile")), (0, 0));
+    let key = Key::parse(b"http://h/d/p7?q@@mobile").unwrap();
+    let subject = Subject { key: key.as_ref(), vary: None, tags: TagsRef::default() };
+    assert_eq!(rules.load().judge(&subject, 0).edge, Some((Action::Soft, 8)));
+    let more: Vec<Selector> = (0..1_100).map(|n| Selector::Pattern(format!("http://h/u@@m{n}*"))).collect();
+    let error = all(&RuleSet::new(10_000), &more).expect_err("too many of one URL");
+    assert_eq!((error.selector, error.limit().map(|(_, most)| most)), (Some(1_024), Some(1_024)));
+}
