@@ -158,6 +158,14 @@ struct More {
     unanchored: AtomicU32,
 }
 
+impl More {
+    fn bytes(&self) -> usize {
+        let windows = self.windows.get().map_or(&[][..], |windows| &windows[..]);
+        let lengths = [&self.path, &self.url, &self.beginnings].into_iter().chain(windows);
+        size_of::<Self>() + size_of_val(windows) + lengths.map(Lengths::bytes).sum::<usize>()
+    }
+}
+
 /// Sizes of windows: 1 to 64 bytes.
 const SCALES: usize = 7;
 
@@ -220,9 +228,9 @@ impl Generation {
 
     /// Bytes of the table, the rules' own texts and programs left out. O(nodes).
     pub(crate) fn bytes(&self) -> usize {
-        let more = self.nodes.iter().filter(|(_, node)| node.more.get().is_some()).count() * size_of::<More>();
+        let more = self.nodes.iter().filter_map(|(_, node)| node.more.get());
         self.store.bytes()
-            + more
+            + more.map(|more| more.bytes()).sum::<usize>()
             + self.cells.count() * size_of::<Cell>()
             + self.texts.count() * size_of::<Text>()
             + self.nodes.count() * size_of::<Node>()

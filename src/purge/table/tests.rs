@@ -281,3 +281,14 @@ fn patterns_of_variations_are_found_by_their_url() {
     let error = all(&RuleSet::new(10_000), &more).expect_err("too many of one URL");
     assert_eq!((error.selector, error.limit().map(|(_, most)| most)), (Some(1_024), Some(1_024)));
 }
+
+#[test]
+fn bytes_count_what_hangs_on_nodes() {
+    let rules = RuleSet::new(1_000);
+    let glob = |n: usize, len: usize| Selector::Glob(format!("http://h/{n}/*{}", "a".repeat(len)));
+    all(&rules, &(0..100).map(|n| glob(n, 9)).collect::<Vec<_>>()).unwrap();
+    let short = rules.table_bytes();
+    let rules = RuleSet::new(1_000);
+    all(&rules, &(0..100).map(|n| glob(n, 99)).collect::<Vec<_>>()).unwrap();
+    assert_eq!(rules.table_bytes() - short, 100 * crate::key::MAX_KEY / 8);
+}
