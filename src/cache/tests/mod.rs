@@ -4,6 +4,7 @@
 //! operation must wait for another's lock, a second thread runs it and tells when it is blocked.
 
 mod readers;
+mod sweeps;
 
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
