@@ -30,6 +30,8 @@ use crate::purge::span::Span;
 
 /// Most programs that one literal leads to.
 const CROWD: u32 = 32;
+/// Most directories of a beginning behind which literals are looked for: each such node of a key is a pass over the key.
+const SCANNED_DIRECTORIES: usize = 32;
 /// Most bytes of a literal that are looked for where it may occur: each distance of a first and a last window is asked for at every byte.
 const MAX_OCCURRING: usize = (1 << SCALES) - 1;
 /// Most programs that no literal leads to: of a host's root, and of each of its first directories with all below.
@@ -59,6 +61,20 @@ impl<'a> Beginning<'a> {
     fn hash(&self) -> u64 {
         let top = directory(prefix_hash(self.dir));
         if self.rest.is_empty() { top } else { beginning(top, self.rest) }
+    }
+
+    /// As much of it as windows are looked for behind: at most [`SCANNED_DIRECTORIES`], then 64 bytes or another power of two. Of all beginnings
+    /// of a key few are such, however its rules are nested.
+    fn scanned(self) -> Self {
+        let root = root_len(self.dir);
+        let deep = self.dir.get(root..).and_then(|dir| memchr::memchr_iter(b'/', dir).nth(SCANNED_DIRECTORIES - 1));
+        match deep.map(|slash| root + slash + 1).filter(|&end| end < self.dir.len()) {
+            Some(end) => Self { dir: self.dir.get(..end).unwrap_or(self.dir), rest: &[] },
+            None => {
+                let len = self.rest.len().checked_ilog2().map_or(0, |log| 1 << log.min(6));
+                Self { rest: self.rest.get(..len).unwrap_or(self.rest), ..self }
+            }
+        }
     }
 }
 
@@ -198,31 +214,28 @@ pub(super) fn places(shape: &Shape) -> Place<'_> {
             let beginning = Beginning::of(program.beginning(), program.directory().len());
             let node = beginning.hash();
             let anchors = program.anchors();
-            let mut candidates = Vec::with_capacity(3);
-            let mut candidate = |leads: u64, by: By| {
-                candidates.push(Bucket { hash: bucket(leads), form: Form::Bucket, beginning: Some(beginning), by });
+            let candidate = |beginning, leads: u64, by: By| Bucket {
+                hash: bucket(leads),
+                form: Form::Bucket,
+                beginning: Some(beginning),
+                by,
             };
-            let by_ending = |candidate: &mut dyn FnMut(u64, By)| {
-                if !anchors.suffix.is_empty() {
-                    let run = if anchors.by_path { Run::PathProgram } else { Run::UrlProgram };
-                    let len = anchors.suffix.len();
-                    candidate(ending(node, run, anchors.suffix), By::Ending { run, len });
-                }
-            };
+            let by_ending = (!anchors.suffix.is_empty()).then(|| {
+                let run = if anchors.by_path { Run::PathProgram } else { Run::UrlProgram };
+                let len = anchors.suffix.len();
+                candidate(beginning, ending(node, run, anchors.suffix), By::Ending { run, len })
+            });
+            let required = anchors.required.get(..MAX_OCCURRING).unwrap_or(anchors.required);
+            let by_occurring = Spot::of(required).map(|spot| {
+                let scanned = beginning.scanned();
+                let leads = occurring(window(scanned.hash(), spot.scale, spot.first), spot.offset, spot.last);
+                candidate(scanned, leads, By::Occurring(spot))
+            });
             // An ending is looked for with one probe, an occurrence at every byte; but the longer literal leads to fewer keys.
             let ending_first = anchors.suffix.len() >= anchors.required.len().min(3);
-            if ending_first {
-                by_ending(&mut candidate);
-            }
-            let required = anchors.required.get(..MAX_OCCURRING).unwrap_or(anchors.required);
-            if let Some(spot) = Spot::of(required) {
-                let leads = occurring(window(node, spot.scale, spot.first), spot.offset, spot.last);
-                candidate(leads, By::Occurring(spot));
-            }
-            if !ending_first {
-                by_ending(&mut candidate);
-            }
-            candidate(node, By::Nothing);
+            let by_literal = if ending_first { [by_ending, by_occurring] } else { [by_occurring, by_ending] };
+            let by_nothing = candidate(beginning, node, By::Nothing);
+            let candidates = by_literal.into_iter().flatten().chain([by_nothing]).collect();
             Place::Asked(candidates)
         }
     }

@@ -292,3 +292,25 @@ fn bytes_count_what_hangs_on_nodes() {
     all(&rules, &(0..100).map(|n| glob(n, 99)).collect::<Vec<_>>()).unwrap();
     assert_eq!(rules.table_bytes() - short, 100 * crate::key::MAX_KEY / 8);
 }
+
+/// Each node with windows is a pass over the key.
+#[test]
+fn nested_beginnings_are_scanned_at_few_nodes() {
+    for (repeated, most) in [("a/", 32), ("a", 7), ("a/aaaaa", 32 + 7)] {
+        let mut nodes = std::collections::HashSet::new();
+        for len in (1..600).step_by(3) {
+            let beginning: String = repeated.chars().cycle().take(len).collect();
+            let glob = Selector::Glob(format!("http://h/{beginning}*foo*"));
+            let parts = glob.compile(&Sites::default()).unwrap();
+            let Place::Asked(candidates) = places(parts[0].shape()) else { panic!("it is asked") };
+            let Some(node) = candidates[0].beginning else { panic!("it has a node") };
+            assert!(matches!(candidates[0].by, By::Occurring(_)));
+            nodes.insert([node.dir, node.rest].concat());
+            let rules = RuleSet::new(10);
+            all(&rules, &[glob]).unwrap();
+            assert_eq!(asked(&rules, &format!("http://h/{beginning}-foo-")), 1);
+            assert_eq!(asked(&rules, &format!("http://h/{beginning}-fo")), 0);
+        }
+        assert!(nodes.len() <= most * 7, "{repeated}: {}", nodes.len());
+    }
+}
