@@ -30,8 +30,10 @@ use crate::purge::span::Span;
 
 /// Most programs that one literal leads to.
 const CROWD: u32 = 32;
-/// Most directories of a beginning behind which literals are looked for: each such node of a key is a pass over the key.
-const SCANNED_DIRECTORIES: usize = 32;
+/// Most directories of a beginning behind which literals are looked for: each such node of a key is a pass over the key, and rules can be nested.
+const SCANNED_DIRECTORIES: usize = 16;
+/// Most bytes of a name that follow the directory there.
+const SCANNED_BYTES: usize = 64;
 /// Most bytes of a literal that are looked for where it may occur: each distance of a first and a last window is asked for at every byte.
 const MAX_OCCURRING: usize = (1 << SCALES) - 1;
 /// Most programs that no literal leads to: of a host's root, and of each of its first directories with all below.
@@ -63,17 +65,13 @@ impl<'a> Beginning<'a> {
         if self.rest.is_empty() { top } else { beginning(top, self.rest) }
     }
 
-    /// As much of it as windows are looked for behind: at most [`SCANNED_DIRECTORIES`], then 64 bytes or another power of two. Of all beginnings
-    /// of a key few are such, however its rules are nested.
+    /// As much of it as windows are looked for behind: at most [`SCANNED_DIRECTORIES`], and [`SCANNED_BYTES`] behind fewer of them.
     fn scanned(self) -> Self {
         let root = root_len(self.dir);
         let deep = self.dir.get(root..).and_then(|dir| memchr::memchr_iter(b'/', dir).nth(SCANNED_DIRECTORIES - 1));
         match deep.map(|slash| root + slash + 1).filter(|&end| end < self.dir.len()) {
             Some(end) => Self { dir: self.dir.get(..end).unwrap_or(self.dir), rest: &[] },
-            None => {
-                let len = self.rest.len().checked_ilog2().map_or(0, |log| 1 << log.min(6));
-                Self { rest: self.rest.get(..len).unwrap_or(self.rest), ..self }
-            }
+            None => Self { rest: self.rest.get(..SCANNED_BYTES).unwrap_or(self.rest), ..self },
         }
     }
 }
