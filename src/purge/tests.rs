@@ -703,3 +703,28 @@ fn hosts_below_a_name_keep_their_scheme() {
     let host = Matcher::new(&Selector::Host("*.h:443".into()), &sites).unwrap();
     assert!(takes(&host, "http://b.h/") && takes(&host, "https://a.h/") && !takes(&host, "http://b.h:81/"));
 }
+
+#[test]
+fn hosts_below_a_name_are_of_every_port_under_an_alias_too() {
+    let sites =
+        Sites::new([Site::new(["img.h"]).merge_schemes(true), Site::new(["www.o"]).aliases(["www.h"])]).unwrap();
+    let selector = pattern("https://*.h/d/**");
+    let matcher = Matcher::new(&selector, &sites).unwrap();
+    let set = MatchSet::new(sites.clone(), 100);
+    set.add(&[selector], Action::Delete).unwrap();
+    let stored = |url: &str| sites.rewrite(Key::parse(url.as_bytes()).unwrap()).unwrap();
+    for (url, taken) in [
+        ("https://img.h:81/d/x", true),
+        ("https://img.h/d/x", true),
+        ("https://www.h:81/d/x", true),
+        ("https://www.h/d/x?q", true),
+        ("https://x.h:82/d/x", true),
+        ("http://www.h:81/d/x", false),
+        ("https://a.www.o/d/x", false),
+        ("https://www.h/e/x", false),
+    ] {
+        let key = stored(url);
+        assert_eq!(takes(&matcher, &key.to_string()), taken, "{url}");
+        assert_eq!(set.judge(key.as_ref(), 0).is_some(), taken, "{url}");
+    }
+}

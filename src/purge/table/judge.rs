@@ -303,6 +303,9 @@ impl<'a> Question<'a, '_> {
             self.exact(host_and_port(host, here), same);
         }
         let (any, patterns) = (generation.uses(Form::HostBelow), generation.uses(Form::Below));
+        if patterns {
+            self.bucket(below(host));
+        }
         if any || patterns {
             let mut rest = host;
             while let Some(dot) = memchr::memchr(b'.', rest) {
