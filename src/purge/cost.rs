@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How a rule is found among all others. `docs/purge.md` has the table.
+/// How a rule is found among all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Class {

@@ -18,8 +18,8 @@ use crate::purge::selector::{Shape, Subject};
 use crate::purge::{Action, Layers, Verdict};
 
 impl Generation {
-    /// Adds to `verdict` what the rules in (after, upto] say of `subject`. O(key), for each directory of it that programs are filed under once
-    /// more, and the programs that its literals lead to.
+    /// Adds to `verdict` what the rules in (after, upto] say of `subject`. O(key), and for each beginning of it that rules are filed under once
+    /// more: with its lengths of endings in use, a pass over the key if literals are looked for behind it, and the programs they lead to.
     pub(crate) fn judge(&self, taps: &Taps, subject: &Subject<'_>, after: u64, upto: u64, verdict: &mut Verdict) {
         let key = subject.key;
         let path_end = usize::from(key.layout().path_end);
