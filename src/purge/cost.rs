@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How a rule is found among all others. `docs/purge.md` has the table.
+/// How a rule is found among all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Class {
@@ -14,7 +14,7 @@ pub enum Class {
     Ending,
     /// By a literal that occurs in a key.
     Occurring,
-    /// By a key or a parent domain, then compared: variants of a URL, patterns of many hosts.
+    /// By a key or a parent domain, then compared: variants and variations of a URL, patterns of many hosts.
     Compared,
     /// By nothing: every key of its directory is asked. Few of these are admitted for a host at a time.
     Unanchored,

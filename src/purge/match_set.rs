@@ -62,7 +62,8 @@ impl MatchSet {
         Ok(record.last)
     }
 
-    /// The strongest action of the selectors numbered above `after` that take `key`, with the number of one that says so. Tags are left out.
+    /// The strongest action of the selectors numbered above `after` that take `key`, with the number of one that says so. Tags and
+    /// variants are left out.
     pub fn judge(&self, key: KeyRef<'_>, after: u64) -> Option<(Action, u64)> {
         let subject = Subject { key, vary: None, tags: TagsRef::default() };
         self.rules.load().judge(&subject, after).edge

@@ -172,6 +172,11 @@ impl Program {
         self.text.literal.get(..self.dir).unwrap_or(&self.text.literal)
     }
 
+    /// The one URL part it takes: it is a pattern of that URL's variation.
+    pub(crate) fn url(&self) -> Option<&[u8]> {
+        matches!(self.text.body, Body::End).then_some(&*self.text.literal)
+    }
+
     /// What it was compiled from.
     pub(crate) fn source(&self) -> &[u8] {
         &self.source

@@ -85,7 +85,16 @@ pub(crate) enum Shape {
     /// Whatever else begins with a literal directory, at least `scheme://authority/`.
     Residual(Box<Program>),
     /// A pattern of every host below a name, of every port unless one is given. The program looks at what follows the authority.
-    Below { scheme: Scheme, name: Box<[u8]>, port: Option<u16>, program: Box<Program> },
+    ///
+    /// `itself`: of the host of this name instead. `except`: hosts it does not take, sorted.
+    Below {
+        scheme: Scheme,
+        name: Box<[u8]>,
+        itself: bool,
+        port: Option<u16>,
+        except: Box<[Box<[u8]>]>,
+        program: Box<Program>,
+    },
     /// A host by name, or those below it; every port unless one is given.
     Host { name: Box<[u8]>, port: Option<u16>, below: bool },
     /// Objects with a tag.
@@ -146,9 +155,9 @@ impl Shape {
             (Self::Span(a), Self::Span(b)) => a == b,
             (Self::Residual(a), Self::Residual(b)) => a.source() == b.source(),
             (
-                Self::Below { scheme: s, name: a, port: p, program: x },
-                Self::Below { scheme: t, name: b, port: q, program: y },
-            ) => (s, a, p) == (t, b, q) && x.source() == y.source(),
+                Self::Below { scheme: s, name: a, itself: i, port: p, except: e, program: x },
+                Self::Below { scheme: t, name: b, itself: j, port: q, except: f, program: y },
+            ) => (s, a, i, p, e) == (t, b, j, q, f) && x.source() == y.source(),
             (Self::Host { name: a, port: p, below: x }, Self::Host { name: b, port: q, below: y }) => {
                 (a, p, x) == (b, q, y)
             }
@@ -188,9 +197,10 @@ impl Compiled {
             }
             Shape::Span(span) => span.matches(key),
             Shape::Residual(program) => program.matches(key, 0),
-            Shape::Below { scheme, name, port, program } => {
+            Shape::Below { scheme, name, itself, port, except, program } => {
                 key.scheme() == scheme.name()
-                    && is_below(key.host(), name)
+                    && if *itself { key.host() == &**name } else { is_below(key.host(), name) }
+                    && except.binary_search_by(|host| (**host).cmp(key.host())).is_err()
                     && port.is_none_or(|port| port == key.port())
                     && program.matches(key, usize::from(key.layout().path))
             }

@@ -684,3 +684,47 @@ fn what_no_literal_leads_to_is_admitted_up_to_a_bound() {
     set.retire();
     set.add(&[unanchored(40)], Action::Delete).expect("what is retired leaves room");
 }
+
+#[test]
+fn hosts_below_a_name_keep_their_scheme() {
+    let sites = Sites::new([Site::new(["a.h"]), Site::new(["*"]).merge_schemes(true)]).unwrap();
+    let matcher = |text: &str| Matcher::new(&pattern(text), &sites).unwrap();
+    for (text, taken) in [
+        ("https://*.h/d/**", &["https://a.h/d/x", "http://b.h/d/x"][..]),
+        ("any://*.h/d/**", &["https://a.h/d/x", "http://a.h/d/x", "http://b.h/d/x"]),
+        ("http://*.h/d/**", &["http://a.h/d/x", "http://b.h/d/x"]),
+    ] {
+        for key in taken {
+            assert!(takes(&matcher(text), key), "{text} takes {key}");
+        }
+    }
+    assert!(!takes(&matcher("http://*.h/d/**"), "https://a.h/d/x"));
+    assert!(!takes(&matcher("https://*.h/d/**"), "http://a.h/d/x"));
+    let host = Matcher::new(&Selector::Host("*.h:443".into()), &sites).unwrap();
+    assert!(takes(&host, "http://b.h/") && takes(&host, "https://a.h/") && !takes(&host, "http://b.h:81/"));
+}
+
+#[test]
+fn hosts_below_a_name_are_of_every_port_under_an_alias_too() {
+    let sites =
+        Sites::new([Site::new(["img.h"]).merge_schemes(true), Site::new(["www.o"]).aliases(["www.h"])]).unwrap();
+    let selector = pattern("https://*.h/d/**");
+    let matcher = Matcher::new(&selector, &sites).unwrap();
+    let set = MatchSet::new(sites.clone(), 100);
+    set.add(&[selector], Action::Delete).unwrap();
+    let stored = |url: &str| sites.rewrite(Key::parse(url.as_bytes()).unwrap()).unwrap();
+    for (url, taken) in [
+        ("https://img.h:81/d/x", true),
+        ("https://img.h/d/x", true),
+        ("https://www.h:81/d/x", true),
+        ("https://www.h/d/x?q", true),
+        ("https://x.h:82/d/x", true),
+        ("http://www.h:81/d/x", false),
+        ("https://a.www.o/d/x", false),
+        ("https://www.h/e/x", false),
+    ] {
+        let key = stored(url);
+        assert_eq!(takes(&matcher, &key.to_string()), taken, "{url}");
+        assert_eq!(set.judge(key.as_ref(), 0).is_some(), taken, "{url}");
+    }
+}

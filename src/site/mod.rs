@@ -300,6 +300,20 @@ impl Sites {
         names.filter(|(_, place)| rewrites(place)).map(|(host, _)| host.to_vec()).collect()
     }
 
+    /// Configured names below a canonical name whose keys keep their scheme, sorted.
+    pub(crate) fn unmerged_below(&self, name: &[u8]) -> Vec<Box<[u8]>> {
+        let Some(table) = &self.table else { return Vec::new() };
+        let unmerged = |site: usize| table.sites.get(site).is_some_and(|site| !site.merge_schemes);
+        let mut names: Vec<Box<[u8]>> = table
+            .names
+            .iter()
+            .filter(|&(host, &(site, _))| crate::purge::is_below(host, name) && unmerged(site))
+            .map(|(host, _)| host.clone())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Where keys of hosts without a site of their own are; only scheme and query policy of it count.
     pub(crate) fn place_of_others(&self, scheme: Scheme) -> Place<'_> {
         let site = self.table.as_ref().and_then(|table| table.sites.get(table.catch_all?));
@@ -320,7 +334,8 @@ impl Sites {
         if below {
             let is_below =
                 |host: &[u8]| host.strip_suffix(name).is_some_and(|labels| labels.len() > 1 && labels.ends_with(b"."));
-            add(name, true, false);
+            // Where hosts without a site of their own merge schemes, port 80 of the others is taken too.
+            add(name, true, self.place_of_others(Scheme::Https).scheme == Scheme::Http);
             for (host, &(site, alias)) in &table.names {
                 let Some(site) = table.sites.get(site).filter(|_| is_below(host)) else { continue };
                 // Objects asked for by an alias below the name are stored under a first host that need not be.

@@ -4,9 +4,13 @@
 
 use std::sync::atomic::Ordering;
 
+use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use super::place::{beginning_of, below, bucket, directory, ending_of, host_and_port, occurring, variants, window};
+use super::place::{
+    beginning_of, below, bucket, directory, ending_of, host_and_port, host_below, occurring, variants, variations,
+    window,
+};
 use super::scan::{Endings, Lengths};
 use super::{EDGE, Form, Generation, L2, More, Newest, Node, Run, Taps, flat_hash, host_hash, seed, tapped};
 use crate::key::{ByteChain, Windows};
@@ -14,8 +18,8 @@ use crate::purge::selector::{Shape, Subject};
 use crate::purge::{Action, Layers, Verdict};
 
 impl Generation {
-    /// Adds to `verdict` what the rules in (after, upto] say of `subject`. O(key), for each directory of it that programs are filed under once
-    /// more, and the programs that its literals lead to.
+    /// Adds to `verdict` what the rules in (after, upto] say of `subject`. O(key), and for each beginning of it that rules are filed under once
+    /// more: with its lengths of endings in use, a pass over the key if literals are looked for behind it, and the programs they lead to.
     pub(crate) fn judge(&self, taps: &Taps, subject: &Subject<'_>, after: u64, upto: u64, verdict: &mut Verdict) {
         let key = subject.key;
         let path_end = usize::from(key.layout().path_end);
@@ -24,7 +28,8 @@ impl Generation {
         let mut url = Endings::new(key.url());
         let mut last = SmallVec::new();
         let (path, url, last) = (&mut path, &mut url, &mut last);
-        Question { generation: self, subject, after, upto, verdict, path, url, last }.ask(taps);
+        let asked = HashTable::new();
+        Question { generation: self, subject, after, upto, verdict, path, url, last, asked }.ask(taps);
     }
 }
 
@@ -38,6 +43,8 @@ struct Question<'a, 'b> {
     url: &'b mut Endings<'a>,
     /// Nodes with something to be asked last.
     last: &'b mut SmallVec<[&'a Node; 4]>,
+    /// Buckets that occurrences led to: a literal may occur at every byte of a key, and is asked about once.
+    asked: HashTable<u64>,
 }
 
 impl<'a> Question<'a, '_> {
@@ -57,6 +64,9 @@ impl<'a> Question<'a, '_> {
         }
         if generation.uses(Form::Variant) && self.subject.vary.is_some() {
             self.bucket(variants(taps.key));
+        }
+        if generation.uses(Form::Variation) && key.variation().is_some() {
+            self.bucket(variations(taps.url));
         }
         if generation.uses(Form::Directory) {
             for &(end, hash) in &taps.directories {
@@ -141,6 +151,8 @@ impl<'a> Question<'a, '_> {
         for text in self.generation.texts_in(hash) {
             let Some(newest) = self.newest(text.newest.load(Ordering::Acquire)) else { continue };
             let news = self.said(newest).any(|(action, layers, _)| !self.verdict.covers(action, layers));
+            #[cfg(test)]
+            super::tests::count(news);
             if news && text.compiled().is_some_and(|compiled| compiled.matches(self.subject)) {
                 self.add(newest);
             }
@@ -255,11 +267,20 @@ impl<'a> Question<'a, '_> {
         offsets.each(windows.len(), |offset| {
             if let Some(&last) = windows.get(offset - 1) {
                 let hash = bucket(occurring(filed, offset - 1, last));
-                if self.generation.store.may_hold(hash) {
+                if self.generation.store.may_hold(hash) && self.is_new(hash) {
                     self.bucket(hash);
                 }
             }
         });
+    }
+
+    /// Whether no occurrence led to a bucket before.
+    fn is_new(&mut self, bucket: u64) -> bool {
+        let new = self.asked.find(bucket, |&asked| asked == bucket).is_none();
+        if new {
+            self.asked.insert_unique(bucket, bucket, |&asked| asked);
+        }
+        new
     }
 
     fn hosts(&mut self) {
@@ -277,6 +298,9 @@ impl<'a> Question<'a, '_> {
             self.exact(host_and_port(host, here), same);
         }
         let (any, patterns) = (generation.uses(Form::HostBelow), generation.uses(Form::Below));
+        if patterns {
+            self.bucket(below(host));
+        }
         if any || patterns {
             let mut rest = host;
             while let Some(dot) = memchr::memchr(b'.', rest) {
@@ -297,7 +321,7 @@ impl<'a> Question<'a, '_> {
         let here = subject.key.port();
         for wanted in [None, Some(here)] {
             let same = |shape: &Shape| matches!(shape, Shape::Host { name: own, port, below: true } if **own == *name && *port == wanted);
-            self.exact(tapped(Form::HostBelow, flat_hash(name)), same);
+            self.exact(host_below(name, wanted), same);
         }
     }
 }

@@ -19,9 +19,11 @@ mod judge;
 mod place;
 mod scan;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -35,7 +37,7 @@ use self::store::Store;
 use super::Action;
 use super::rules::Rule;
 use super::selector::{Compiled, Shape};
-use crate::key::{KeyRef, MAX_KEY, hash as flat_hash, prefix_hash};
+use crate::key::{KeyRef, hash as flat_hash, prefix_hash};
 
 /// What a hash is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +64,12 @@ enum Form {
     Bucket,
     /// Variants of a key.
     Variant,
+    /// Patterns of the variation of a URL.
+    Variation,
     /// Patterns of all hosts below a name.
     Below,
+    /// A text that is asked itself, for the publisher to find.
+    Text,
 }
 
 const EDGE: usize = 0;
@@ -142,8 +148,16 @@ struct More {
     unanchored: AtomicU32,
 }
 
-/// Sizes of windows: 1 to the longest key.
-const SCALES: usize = MAX_KEY.ilog2() as usize + 1;
+impl More {
+    fn bytes(&self) -> usize {
+        let windows = self.windows.get().map_or(&[][..], |windows| &windows[..]);
+        let lengths = [&self.path, &self.url, &self.beginnings].into_iter().chain(windows);
+        size_of::<Self>() + size_of_val(windows) + lengths.map(Lengths::bytes).sum::<usize>()
+    }
+}
+
+/// Sizes of windows: 1 to 64 bytes.
+const SCALES: usize = 7;
 
 /// How the run between a beginning and an ending is bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,6 +202,8 @@ pub(crate) struct Generation {
     late: Arc<boxcar::Vec<Arc<Rule>>>,
     /// What programs cost the keys of each host. The publisher's.
     loads: Mutex<HashMap<Box<[u8]>, Load>>,
+    /// Bytes of all programs. The publisher's.
+    memory: AtomicU64,
 }
 
 impl Generation {
@@ -202,9 +218,9 @@ impl Generation {
 
     /// Bytes of the table, the rules' own texts and programs left out. O(nodes).
     pub(crate) fn bytes(&self) -> usize {
-        let more = self.nodes.iter().filter(|(_, node)| node.more.get().is_some()).count() * size_of::<More>();
+        let more = self.nodes.iter().filter_map(|(_, node)| node.more.get());
         self.store.bytes()
-            + more
+            + more.map(|more| more.bytes()).sum::<usize>()
             + self.cells.count() * size_of::<Cell>()
             + self.texts.count() * size_of::<Text>()
             + self.nodes.iter().map(|(_, node)| size_of::<Node>() + node.text.len()).sum::<usize>()
@@ -278,9 +294,12 @@ impl Generation {
     /// Files a program, a variant or a pattern of many hosts in a bucket, after whatever of the same text is there.
     fn file_asked(&self, bucket: &Bucket<'_>, rule: &Arc<Rule>, part: u32, load: Load) {
         let shape = rule.shape(part);
-        if let Some(text) = self.text_in(bucket.hash, shape) {
+        let identity = place::identity(shape);
+        if let Some(at) = self.text_of(identity, shape)
+            && let Some(text) = self.texts.get(at as usize)
+        {
             let older = text.newest.load(Ordering::Relaxed);
-            text.newest.store(self.push(bucket.hash, rule, part, older), Ordering::Release);
+            text.newest.store(self.push(text.bucket, rule, part, older), Ordering::Release);
             return;
         }
         let first = self.first_text(bucket.hash);
@@ -290,12 +309,14 @@ impl Generation {
         let rule_of_text = Arc::clone(rule);
         let index = self.texts.push(Text { bucket: bucket.hash, rule: rule_of_text, part, rank, next, newest });
         self.store.put(bucket.hash, index, first);
+        self.store.put(identity, index, None);
         if let Some(beginning) = &bucket.beginning
             && let Some(node) = self.node(beginning)
         {
             self.open_bucket(node, bucket);
         }
         self.forms.fetch_or(1 << bucket.form as u8, Ordering::Release);
+        self.memory.fetch_add(load.memory, Ordering::Relaxed);
         let mut loads = self.loads.lock();
         for (whose, load) in place::loaded(shape).into_iter().zip(load.split()) {
             let all = loads.entry(whose.into()).or_default();
@@ -314,8 +335,9 @@ impl Generation {
         std::iter::successors(self.first_text(bucket).and_then(text), move |last| text(last.next.checked_sub(1)?))
     }
 
-    fn text_in(&self, bucket: u64, shape: &Shape) -> Option<&Text> {
-        self.texts_in(bucket).find(|text| text.shape().same_text(shape))
+    /// Index of the text of a shape, by its [`identity`](place::identity).
+    fn text_of(&self, identity: u64, shape: &Shape) -> Option<u32> {
+        self.store.find(identity, |at| self.texts.get(at as usize).is_some_and(|text| text.shape().same_text(shape)))
     }
 
     /// The node of a literal beginning, made if it is new.

@@ -7,18 +7,20 @@
 //! | `/d/*.ext`, `a**b` | node and ending | lengths of endings in use |
 //! | several runs, regex with a literal | node and ending, or node and a literal that must occur | endings; windows of the key |
 //! | regex without any | node | asked one by one |
+//! | variants, patterns of a variation | the key, the URL | the key's own hashes |
+//! | patterns of many hosts | the name they are below | the key's parent domains |
 //!
-//! What is asked itself (the last two rows, variants, patterns of many hosts) stands in buckets. A bucket takes [`CROWD`] texts; the next of its
-//! kind looks for another literal of its own, and is at last one without any. Those are asked of every key of their directory, so their number
+//! What is asked itself (all but the first three rows) stands in buckets. The bucket of a literal takes [`CROWD`] texts; the next of its kind looks for another literal of its own, and is at last one without any. Those are asked of every key of their directory, so their number
 //! and work is bounded for each host's root and each of its first directories, across both generations: a key meets the programs of two such
 //! places at most. Readers are bounded; the publisher who goes beyond is told to come again when older rules are swept.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 
 use super::scan::{Spot, beginning_hash, ending_hash};
-use super::{Form, Generation, Run, host_hash, seed, tapped};
+use super::{Form, Generation, Run, SCALES, host_hash, seed, tapped};
 use crate::key::{hash as flat_hash, prefix_hash, root_len, url_of};
 use crate::purge::cost::{Class, Cost, Usage};
 use crate::purge::program::Program;
@@ -28,15 +30,19 @@ use crate::purge::span::Span;
 
 /// Most programs that one literal leads to.
 const CROWD: u32 = 32;
-/// Shortest beginning of a name that leads to its programs: shorter ones are those of every other key.
-const MIN_BEGINNING: usize = 3;
+/// Most directories of a beginning behind which literals are looked for: each such node of a key is a pass over the key, and rules can be nested.
+const SCANNED_DIRECTORIES: usize = 16;
+/// Most bytes of a name that follow the directory there.
+const SCANNED_BYTES: usize = 64;
+/// Most bytes of a literal that are looked for where it may occur: each distance of a first and a last window is asked for at every byte.
+const MAX_OCCURRING: usize = (1 << SCALES) - 1;
 /// Most programs that no literal leads to: of a host's root, and of each of its first directories with all below.
 const UNANCHORED: u64 = 32;
 /// Their work a byte together, in units of about a nanosecond. A single one may be over it.
 const UNANCHORED_WORK: u64 = 64;
 /// Work a byte of all programs of a host.
 const HOST_WORK: u64 = 1 << 15;
-/// Most variants of one URL, and patterns of the hosts below one name: a compare each.
+/// Most variants and patterns of variations of one URL, and patterns of the hosts below one name: a compare each.
 const COMPARED: u64 = 1024;
 /// Bytes of all programs.
 const MEMORY: u64 = 256 << 20;
@@ -58,6 +64,18 @@ impl<'a> Beginning<'a> {
         let (dir, rest) = self.prefix.split_at_checked(self.dir).unwrap_or((self.prefix, &[]));
         let top = directory(prefix_hash(dir));
         if rest.is_empty() { top } else { beginning(top, rest) }
+    }
+
+    /// As much of it as windows are looked for behind: at most [`SCANNED_DIRECTORIES`], and [`SCANNED_BYTES`] behind fewer of them.
+    fn scanned(self) -> Self {
+        let (dir, rest) = self.prefix.split_at_checked(self.dir).unwrap_or((self.prefix, &[]));
+        let root = root_len(dir);
+        let deep = dir.get(root..).and_then(|dir| memchr::memchr_iter(b'/', dir).nth(SCANNED_DIRECTORIES - 1));
+        let (end, dir) = match deep.map(|slash| root + slash + 1).filter(|&end| end < dir.len()) {
+            Some(end) => (end, end),
+            None => (dir.len() + rest.len().min(SCANNED_BYTES), dir.len()),
+        };
+        Self { prefix: self.prefix.get(..end).unwrap_or(self.prefix), dir }
     }
 }
 
@@ -145,9 +163,33 @@ pub(super) fn variants(key: u64) -> u64 {
     tapped(Form::Variant, key)
 }
 
+/// Bucket of the patterns of a URL's variation, by the URL's prefix hash.
+pub(super) fn variations(url: u64) -> u64 {
+    tapped(Form::Variation, url)
+}
+
 /// Hash of a host name with a port.
 pub(super) fn host_and_port(name: &[u8], port: u16) -> u64 {
     tapped(Form::HostPort, flat_hash(name) ^ u64::from(port))
+}
+
+/// Hash of all hosts below a name, of one port or of every.
+pub(super) fn host_below(name: &[u8], port: Option<u16>) -> u64 {
+    tapped(Form::HostBelow, flat_hash(name) ^ port.map_or(0, |port| u64::from(port) + 1))
+}
+
+/// Hash of what tells a text that is asked itself from all others.
+pub(super) fn identity(shape: &Shape) -> u64 {
+    let source = |program: &Program| flat_hash(program.source());
+    let hash = match shape {
+        Shape::Variant { key, headers } => headers.iter().fold(flat_hash(key), |sum, (name, value)| {
+            let field = flat_hash(name.as_str().as_bytes()).rotate_left(7) ^ flat_hash(value.as_bytes());
+            sum.wrapping_add(field)
+        }),
+        Shape::Below { scheme, name, program, .. } => flat_hash(name) ^ flat_hash(scheme.name()) ^ source(program),
+        shape => shape.program().map_or(0, source),
+    };
+    tapped(Form::Text, hash)
 }
 
 /// Where a shape goes.
@@ -162,38 +204,39 @@ pub(super) fn places(shape: &Shape) -> Place<'_> {
             Place::Exact(Form::HostPort, host_and_port(name, *port))
         }
         Shape::Host { name, below: false, .. } => Place::Exact(Form::Host, host_hash(name)),
-        Shape::Host { name, .. } => Place::Exact(Form::HostBelow, tapped(Form::HostBelow, flat_hash(name))),
+        Shape::Host { name, port, .. } => Place::Exact(Form::HostBelow, host_below(name, *port)),
         Shape::Variant { key, .. } => one(Form::Variant, variants(prefix_hash(key))),
         Shape::Below { name, .. } => one(Form::Below, below(name)),
         Shape::Span(span) => of_span(span),
         Shape::Residual(program) => {
+            if let Some(url) = program.url() {
+                return one(Form::Variation, variations(prefix_hash(url)));
+            }
             let beginning = Beginning::of(program.beginning(), program.directory().len());
             let node = beginning.hash();
             let anchors = program.anchors();
-            let mut candidates = Vec::with_capacity(3);
-            let mut candidate = |leads: u64, by: By| {
-                candidates.push(Bucket { hash: bucket(leads), form: Form::Bucket, beginning: Some(beginning), by });
+            let candidate = |beginning, leads: u64, by: By| Bucket {
+                hash: bucket(leads),
+                form: Form::Bucket,
+                beginning: Some(beginning),
+                by,
             };
-            let by_ending = |candidate: &mut dyn FnMut(u64, By)| {
-                if !anchors.suffix.is_empty() {
-                    let run = if anchors.by_path { Run::PathProgram } else { Run::UrlProgram };
-                    let len = anchors.suffix.len();
-                    candidate(ending(node, run, anchors.suffix), By::Ending { run, len });
-                }
-            };
+            let by_ending = (!anchors.suffix.is_empty()).then(|| {
+                let run = if anchors.by_path { Run::PathProgram } else { Run::UrlProgram };
+                let len = anchors.suffix.len();
+                candidate(beginning, ending(node, run, anchors.suffix), By::Ending { run, len })
+            });
+            let required = anchors.required.get(..MAX_OCCURRING).unwrap_or(anchors.required);
+            let by_occurring = Spot::of(required).map(|spot| {
+                let scanned = beginning.scanned();
+                let leads = occurring(window(scanned.hash(), spot.scale, spot.first), spot.offset, spot.last);
+                candidate(scanned, leads, By::Occurring(spot))
+            });
             // An ending is looked for with one probe, an occurrence at every byte; but the longer literal leads to fewer keys.
             let ending_first = anchors.suffix.len() >= anchors.required.len().min(3);
-            if ending_first {
-                by_ending(&mut candidate);
-            }
-            if let Some(spot) = Spot::of(anchors.required) {
-                let leads = occurring(window(node, spot.scale, spot.first), spot.offset, spot.last);
-                candidate(leads, By::Occurring(spot));
-            }
-            if !ending_first {
-                by_ending(&mut candidate);
-            }
-            candidate(node, By::Nothing);
+            let by_literal = if ending_first { [by_ending, by_occurring] } else { [by_occurring, by_ending] };
+            let by_nothing = candidate(beginning, node, By::Nothing);
+            let candidates = by_literal.into_iter().flatten().chain([by_nothing]).collect();
             Place::Asked(candidates)
         }
     }
@@ -222,7 +265,7 @@ pub(super) struct Load {
     /// Variants, patterns of many hosts.
     compared: u64,
     work: u64,
-    memory: u64,
+    pub(super) memory: u64,
 }
 
 impl Load {
@@ -261,6 +304,7 @@ impl Load {
 pub(super) fn loaded(shape: &Shape) -> [&[u8]; 2] {
     match shape {
         Shape::Variant { key, .. } => [url_of(key), b""],
+        Shape::Residual(program) if program.url().is_some() => [program.url().unwrap_or_default(), b""],
         Shape::Below { name, .. } => [name, b""],
         shape => {
             let dir = shape.walks().map_or(&[][..], |(dir, _)| dir);
@@ -271,10 +315,13 @@ pub(super) fn loaded(shape: &Shape) -> [&[u8]; 2] {
     }
 }
 
-/// Whether few keys come to a bucket.
-fn leads(bucket: &Bucket<'_>) -> bool {
-    let begins = bucket.beginning.is_some_and(|it| it.prefix.len().saturating_sub(it.dir) >= MIN_BEGINNING);
-    begins || !matches!(bucket.by, By::Nothing)
+/// Whether it is found by a URL or a parent domain, and compared then.
+fn is_compared(shape: &Shape) -> bool {
+    match shape {
+        Shape::Variant { .. } | Shape::Below { .. } => true,
+        Shape::Residual(program) => program.url().is_some(),
+        _ => false,
+    }
 }
 
 /// Which bucket each part of a rule goes to.
@@ -305,6 +352,7 @@ impl Generation {
     pub(crate) fn plan(&self, batch: &[Prepared], sealed: Option<&Self>) -> Result<Vec<Plan>, Overfull> {
         let mut crowds: HashMap<u64, u32> = HashMap::new();
         let mut loads: HashMap<&[u8], Load> = HashMap::new();
+        let mut texts: HashMap<u64, &Shape> = HashMap::new();
         let mut memory = self.memory() + sealed.map_or(0, Self::memory);
         let mut plans = Vec::with_capacity(batch.len());
         for (rule, prepared) in batch.iter().enumerate() {
@@ -315,10 +363,13 @@ impl Generation {
                     plan.parts.push((0, Load::default()));
                     continue;
                 };
-                if let Some(known) = candidates.iter().position(|bucket| self.text_in(bucket.hash, shape).is_some()) {
-                    plan.parts.push((known, Load::default()));
+                let identity = identity(shape);
+                let known = texts.get(&identity).is_some_and(|text| text.same_text(shape));
+                if known || self.text_of(identity, shape).is_some() {
+                    plan.parts.push((0, Load::default()));
                     continue;
                 }
+                texts.insert(identity, shape);
                 let has_room = |bucket: &Bucket<'_>| {
                     let here = self.first_text(bucket.hash).and_then(|at| self.texts.get(at as usize));
                     let here = here.map_or(0, |text| text.rank + 1);
@@ -355,17 +406,18 @@ impl Generation {
     }
 
     fn memory(&self) -> u64 {
-        self.loads.lock().values().map(|load| load.memory).sum()
+        self.memory.load(Ordering::Relaxed)
     }
 }
 
 fn load_of(shape: &Shape, anchored: bool) -> Load {
     let work = shape.program().map_or(0, |program| u64::from(program.work()));
     let memory = shape.program().map_or(0, |program| program.memory() as u64);
-    match shape {
-        Shape::Variant { .. } | Shape::Below { .. } => Load { compared: 1, work, memory, ..Load::default() },
-        _ if anchored => Load { work, memory, ..Load::default() },
-        _ => Load { unanchored: 1, unanchored_work: work, work, memory, ..Load::default() },
+    let load = Load { work, memory, ..Load::default() };
+    match is_compared(shape) {
+        true => Load { compared: 1, ..load },
+        false if anchored => load,
+        false => Load { unanchored: 1, unanchored_work: work, ..load },
     }
 }
 
@@ -378,11 +430,10 @@ pub(crate) fn cost_of(shape: &Shape) -> Cost {
         Place::Asked(candidates) => match candidates.first().map(|bucket| &bucket.by) {
             Some(By::Ending { .. }) => Class::Ending,
             Some(By::Occurring(_)) => Class::Occurring,
-            Some(By::Nothing) if candidates.first().is_some_and(leads) => Class::Beginning,
             Some(By::Nothing) | None => Class::Unanchored,
         },
     };
-    if matches!(shape, Shape::Variant { .. } | Shape::Below { .. }) {
+    if is_compared(shape) {
         class = Class::Compared;
     }
     let budget = match class {

@@ -31,6 +31,11 @@ impl Lengths {
         }
     }
 
+    /// Bytes on the heap.
+    pub(super) fn bytes(&self) -> usize {
+        self.long.get().map_or(0, |long| size_of_val(&**long))
+    }
+
     /// Calls `f` with each length in use up to `most`, in rising order.
     #[inline]
     pub(super) fn each(&self, most: usize, mut f: impl FnMut(usize)) {
