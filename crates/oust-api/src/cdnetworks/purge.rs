@@ -16,7 +16,7 @@ use crate::account::Account;
 use crate::api::{Refused, Shared};
 use crate::call::{Call, Reply};
 use crate::rate::{Limiter, Rate};
-use crate::task::{Progress, Task, Tasks, hex, random};
+use crate::task::{Progress, Task, Tasks, hex, random, weight};
 
 const MAX_DIRECTORIES: usize = 20;
 const MAX_REGEXES: usize = 2;
@@ -254,10 +254,8 @@ impl Asked {
     /// About how many bytes it holds.
     fn bytes(&self) -> usize {
         let texts = self.file_urls.iter().chain(&self.dir_urls).chain(&self.regex_patterns).chain(&self.hostnames);
-        let texts = texts.chain(&self.name).map(String::len);
-        let fields = self.file_headers.iter().map(|field| field.name.len().saturating_add(field.value.len()));
-        // A text's own 24 bytes and an allocation's share.
-        texts.chain(fields).fold(512, |sum, bytes| sum.saturating_add(bytes).saturating_add(40))
+        let fields = self.file_headers.iter().flat_map(|field| [&field.name, &field.value]);
+        weight(texts.chain(&self.name).chain(fields))
     }
 
     /// A refusal in the words of what was asked.

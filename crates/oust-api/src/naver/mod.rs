@@ -18,7 +18,7 @@ use serde_json::json as value;
 use crate::account::{AccountError, Naver};
 use crate::api::Shared;
 use crate::call::{Call, Reply, json, with_header};
-use crate::task::{Progress, Task, Tasks, random};
+use crate::task::{Progress, Task, Tasks, random, weight};
 use crate::time::rfc3339;
 use request::{PurgeType, Request};
 
@@ -123,7 +123,7 @@ impl Dialect {
         let record = shared
             .purge_own(account, selectors, Action::Delete, layers)
             .map_err(|error| refused(&error, request.targets.len(), hosts))?;
-        let size = request.targets.iter().map(String::len).sum();
+        let size = weight(&request.targets);
         let asked = Asked { kind: request.kind, targets: request.targets, client: call.peer };
         let task = Task { id, account, purge: Some(record.id), created_ms: call.now_ms, asked };
         self.tasks.add_weighed(task, size);
