@@ -25,6 +25,7 @@
 mod account;
 mod api;
 mod azion;
+mod body;
 mod call;
 mod cdnetworks;
 mod dialect;
