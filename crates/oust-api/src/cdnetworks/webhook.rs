@@ -96,15 +96,20 @@ struct CredentialsChange {
     secret_key: Option<String>,
 }
 
+impl Change {
+    fn read(call: &Call<'_>) -> Result<Self, Refusal> {
+        serde_json::from_slice(call.body)
+            .map_err(|error| Refusal::parameter(format!("The body is no webhook: {error}.")))
+    }
+}
+
 /// Tells null from absence.
 fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
 impl Settings {
-    fn apply(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
-        let change: Change = serde_json::from_slice(call.body)
-            .map_err(|error| Refusal::parameter(format!("The body is no webhook: {error}.")))?;
+    fn apply(&mut self, change: Change) -> Result<(), Refusal> {
         if let Some(name) = change.name {
             self.name = name;
         }
@@ -173,7 +178,7 @@ impl Webhooks {
     /// `POST /cdn/webhooks`.
     pub(super) fn create(&self, call: &Call<'_>, account: usize) -> Result<Reply, Refusal> {
         let mut settings = Settings::default();
-        settings.apply(call)?;
+        settings.apply(Change::read(call)?)?;
         let id = hex(&random::<12>().map_err(|_| Refusal::no_random())?);
         let mut kept = self.kept.lock();
         if kept.webhooks.values().filter(|webhook| webhook.account == account).count() >= MAX_WEBHOOKS {
@@ -213,10 +218,12 @@ impl Webhooks {
 
     /// `PATCH /cdn/webhooks/{id}`.
     pub(super) fn update(&self, call: &Call<'_>, account: usize, id: &str) -> Result<Reply, Refusal> {
+        // Read before the lock is taken: how long that takes is up to the client. Whether there is such a webhook is told first.
+        let change = Change::read(call);
         let mut kept = self.kept.lock();
         let webhook = kept.of_mut(account, id)?;
         let mut settings = webhook.settings.clone();
-        settings.apply(call)?;
+        settings.apply(change?)?;
         webhook.settings = settings;
         webhook.updated_ms = call.now_ms;
         Ok(empty(StatusCode::NO_CONTENT))
