@@ -381,7 +381,7 @@ fn a_refused_purge_calls_nobody() {
         ("http://h/a", String::new()),
     ] {
         let body = json!({ "fileUrls": [url], "target": "production", "webhook": webhook });
-        assert!(matches!(send(&fixture, "acme", Method::POST, "/cdn/purges", &body).status.as_u16(), 400 | 403));
+        assert_eq!(send(&fixture, "acme", Method::POST, "/cdn/purges", &body).status, 400);
     }
     // More than the engine takes at once: refused after the place for the callback was kept.
     let body = json!({ "fileUrls": vec!["http://h/a"; 10_001], "target": "production", "webhook": id(&webhook) });
@@ -393,7 +393,7 @@ fn a_refused_purge_calls_nobody() {
     // Nor do refused ones take places for good.
     let body = json!({ "fileUrls": ["http://other/a"], "target": "production", "webhook": id(&webhook) });
     for _ in 0..1_001 {
-        assert_eq!(send(&fixture, "acme", Method::POST, "/cdn/purges", &body).status, 403);
+        assert_eq!(send(&fixture, "acme", Method::POST, "/cdn/purges", &body).status, 400);
     }
     purged(&fixture, &webhook);
 }

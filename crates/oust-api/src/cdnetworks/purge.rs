@@ -12,7 +12,7 @@ use super::quota::{Quota, Tokens};
 use super::refusal::Refusal;
 use super::webhook::Webhooks;
 use super::{created, time, typed};
-use crate::account::Account;
+use crate::account::{Account, Hosts, canonical_host};
 use crate::api::{Refused, Shared};
 use crate::call::{Call, Reply};
 use crate::rate::{Limiter, Rate};
@@ -205,8 +205,8 @@ impl Asked {
         Ok(Some(variant))
     }
 
-    /// What it takes: files, directories and regexes in this order. Finds the hosts, all of which are to be in the environment.
-    fn selectors(&mut self, shared: &Shared) -> Result<Vec<Selector>, Refusal> {
+    /// What it takes: files, directories and regexes in this order. Finds the hosts, all of which are to be the account's and in the environment.
+    fn selectors(&mut self, shared: &Shared, hosts: &Hosts) -> Result<Vec<Selector>, Refusal> {
         let sites = shared.cache.sites();
         let variant = self.variant()?;
         let mut hostnames: Vec<String> = Vec::new();
@@ -216,10 +216,9 @@ impl Asked {
                 return Err(Refusal::url(pattern::invalid(text, "Its host is no host name.")));
             };
             if !known.contains(&host) {
-                if sites.environment(&host) != Some(self.target.environment()) {
-                    let target = self.target.name();
-                    let message = format!("The host '{host}' has not been deployed in the '{target}' environment.");
-                    return Err(Refusal::url(message));
+                let own = canonical_host(&host, sites).is_ok_and(|name| hosts.contains(&name));
+                if !own || sites.environment(&host) != Some(self.target.environment()) {
+                    return Err(Refusal::not_deployed(&host, self.target.name()));
                 }
                 known.insert(host.clone());
                 hostnames.push(host);
@@ -261,7 +260,7 @@ impl Asked {
     /// A refusal in the words of what was asked.
     fn refuse(&self, refused: Refused) -> Refusal {
         match refused {
-            Refused::Host(_, host) => Refusal::foreign(&host),
+            Refused::Host(_, host) => Refusal::not_deployed(&host, self.target.name()),
             Refused::Selector(index, error) => {
                 let urls = self.file_urls.iter().chain(&self.dir_urls);
                 let reason = format!("{}.", pattern::capital(&error.to_string()));
@@ -319,7 +318,8 @@ impl Purges {
             return Err(Refusal::too_many(message, taken.reset_ms.saturating_sub(call.now_ms)));
         }
         let mut asked = Asked::read(call.body, request)?;
-        let selectors = asked.selectors(shared)?;
+        let hosts = shared.accounts.get(account).map(|member| &member.hosts);
+        let selectors = asked.selectors(shared, hosts.unwrap_or(&Hosts::default()))?;
         let id = hex(&random::<12>().map_err(|_| Refusal::no_random())?);
 
         let callback = match &asked.webhook {

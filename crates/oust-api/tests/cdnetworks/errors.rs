@@ -176,7 +176,7 @@ fn regexes_are_limited() {
 }
 
 #[test]
-fn hosts_of_others_are_forbidden() {
+fn hosts_of_others_are_as_unknown_as_none() {
     let fixture = Fixture::with_sites(sites(), [account("acme", &["h"]), account("rival", &["other", "*.deep"])]);
     fixture.store("http://h/a");
     fixture.store("http://other/a");
@@ -192,7 +192,14 @@ fn hosts_of_others_are_forbidden() {
         texts.push(text.into());
         body[field] = texts.into();
         let answer = purge(&fixture, "acme", &body);
-        refused(&answer, 403, "Forbidden", "The host 'other' is not one of this account's.");
+        // As of a host that is nowhere: whether another account has it, and under which name, is not told.
+        let message = "The host 'other' has not been deployed in the 'production' environment.";
+        refused(&answer, 400, "InvalidPurgeUrl", message);
+    }
+    for (host, target) in [("nowhere", "production"), ("www.other", "production"), ("s", "staging")] {
+        let answer = purge(&fixture, "acme", &json!({ "fileUrls": [format!("http://{host}/a")], "target": target }));
+        let message = format!("The host '{host}' has not been deployed in the '{target}' environment.");
+        refused(&answer, 400, "InvalidPurgeUrl", &message);
     }
     let answer = purge(&fixture, "acme", &json!({ "dirUrls": ["http://h/**", "http://h/["], "target": "production" }));
     refused(&answer, 400, "InvalidPurgeUrl", "...");
