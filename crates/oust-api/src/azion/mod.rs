@@ -122,15 +122,10 @@ impl Dialect {
             return None;
         }
         let given = given.trim().as_bytes();
-        let mut found = None;
-        for (index, member) in shared.accounts.iter().enumerate() {
-            for token in member.account.azion.iter().flat_map(|azion| &azion.tokens) {
-                if same_secret(given, token.as_bytes()) {
-                    found = Some(index);
-                }
-            }
-        }
-        let account = found?;
+        let account = shared.whose(|account| {
+            let tokens = account.azion.iter().flat_map(|azion| &azion.tokens);
+            tokens.fold(false, |found, token| same_secret(given, token.as_bytes()) | found)
+        })?;
         Some((account, self.quotas.get(account)?.as_ref()?))
     }
 }

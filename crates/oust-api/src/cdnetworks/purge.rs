@@ -11,12 +11,13 @@ use super::pattern::{self, Variant};
 use super::quota::{Quota, Tokens};
 use super::refusal::Refusal;
 use super::webhook::Webhooks;
-use super::{created, time, typed};
+use super::{created, typed};
 use crate::account::{Account, Hosts, canonical_host};
 use crate::api::{Refused, Shared};
 use crate::call::{Call, Reply};
 use crate::rate::{Limiter, Rate};
 use crate::task::{Progress, Task, Tasks, hex, random, weight};
+use crate::time::rfc3339;
 
 const MAX_DIRECTORIES: usize = 20;
 const MAX_REGEXES: usize = 2;
@@ -318,8 +319,8 @@ impl Purges {
             return Err(Refusal::too_many(message, taken.reset_ms.saturating_sub(call.now_ms)));
         }
         let mut asked = Asked::read(call.body, request)?;
-        let hosts = shared.accounts.get(account).map(|member| &member.hosts);
-        let selectors = asked.selectors(shared, hosts.unwrap_or(&Hosts::default()))?;
+        let member = shared.accounts.get(account).ok_or_else(|| Refusal::unauthorized("No such account."))?;
+        let selectors = asked.selectors(shared, &member.hosts)?;
         let id = hex(&random::<12>().map_err(|_| Refusal::no_random())?);
 
         let callback = match &asked.webhook {
@@ -364,11 +365,11 @@ impl Purges {
             "dirHeaders": [],
             "regexPatterns": asked.regex_patterns,
             "target": asked.target,
-            "submissionTime": time(task.created_ms),
+            "submissionTime": rfc3339(task.created_ms),
             "successRate": state.rate,
             "status": state.status,
             "action": asked.action,
-            "finishTime": state.finished_ms.map(time),
+            "finishTime": state.finished_ms.map(rfc3339),
             "apiRequestId": asked.request,
             "webhook": asked.webhook,
         });

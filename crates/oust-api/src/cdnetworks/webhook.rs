@@ -18,10 +18,11 @@ use serde_json::{Value, json};
 use super::auth::date_password;
 use super::delivery::{Deliveries, MAX_PENDING, Outcome, Pending};
 use super::refusal::Refusal;
-use super::{created, instant, page, time, typed};
+use super::{created, page, typed};
 use crate::api::{Callback, Shared};
 use crate::call::{Call, Reply, empty};
 use crate::task::{hex, random};
+use crate::time::{instant, rfc3339};
 
 /// Most webhooks of an account.
 const MAX_WEBHOOKS: usize = 100;
@@ -316,9 +317,9 @@ impl Webhook {
             "url": self.settings.url,
             "credentials": self.settings.credentials.as_ref().map(|own| json!({ "user": own.user })),
             "metaData": {
-                "creationTime": time(self.created_ms),
-                "lastUpdatetime": time(self.updated_ms),
-                "lastCallTime": self.called_ms.map(time),
+                "creationTime": rfc3339(self.created_ms),
+                "lastUpdatetime": rfc3339(self.updated_ms),
+                "lastCallTime": self.called_ms.map(rfc3339),
                 "totalCalls": self.calls,
                 "failedTasks": self.failed,
             },
@@ -330,9 +331,9 @@ impl Webhook {
         let mut row = self.view(id);
         let flat = json!({
             "hasCredentials": self.settings.credentials.is_some(),
-            "creationTime": time(self.created_ms),
-            "lastUpdateTime": time(self.updated_ms),
-            "lastCallTime": self.called_ms.map(time),
+            "creationTime": rfc3339(self.created_ms),
+            "lastUpdateTime": rfc3339(self.updated_ms),
+            "lastCallTime": self.called_ms.map(rfc3339),
             "totalCalls": self.calls,
         });
         if let (Value::Object(row), Value::Object(flat)) = (&mut row, flat) {

@@ -134,19 +134,14 @@ impl Dialect {
         Ok(json(StatusCode::OK, &json!({ "status": status })))
     }
 
-    /// The account a private key is of. All keys are compared, so that the time says nothing of them.
+    /// The account a private key is of.
     fn authenticate(&self, shared: &Shared, call: &Call<'_>) -> Option<(usize, &Limiter)> {
         let (scheme, credentials) = call.header("authorization")?.split_once(' ')?;
         let credentials = STANDARD.decode(credentials.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
         let user = credentials.split(|&byte| byte == b':').next()?;
-        let mut found = None;
-        for (index, member) in shared.accounts.iter().enumerate() {
-            let key = member.account.imagekit.as_ref().map(|imagekit| imagekit.private_key.as_bytes());
-            if key.is_some_and(|key| same_secret(user, key)) {
-                found = Some(index);
-            }
-        }
-        let account = found?;
+        let account = shared.whose(|account| {
+            account.imagekit.as_ref().is_some_and(|imagekit| same_secret(user, imagekit.private_key.as_bytes()))
+        })?;
         Some((account, self.quotas.get(account)?.as_ref()?))
     }
 }
