@@ -141,7 +141,7 @@ impl Dialect {
         }
         // Before the purge, so that there is none without an id.
         let id = uuid().map_err(|_| no_randomness())?;
-        let layers = Layers { edge: true, l2: shared.l2 };
+        let layers = Layers { edge: true, l2: true };
         let purged = shared.purge(account, selectors, Action::Invalidate, layers);
         let record = purged.map_err(|refused| refusal(&refused, host))?;
         let size = weight(&paths);

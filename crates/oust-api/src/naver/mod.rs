@@ -119,7 +119,7 @@ impl Dialect {
         let selectors = request.selectors(hosts).map_err(invalid)?;
         // Before the purge, so that there is none without an id.
         let id = self.fresh_id().map_err(|_| result(StatusCode::INTERNAL_SERVER_ERROR, "9999", "unknown error"))?;
-        let layers = Layers { edge: true, l2: shared.l2 };
+        let layers = Layers { edge: true, l2: true };
         let record = shared
             .purge_own(account, selectors, Action::Delete, layers)
             .map_err(|error| refused(&error, request.targets.len(), hosts))?;

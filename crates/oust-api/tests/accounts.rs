@@ -1,4 +1,4 @@
-//! What an account with credentials in every dialect can do to another: nothing.
+//! An account with credentials in every dialect: what it can do, and that it can do nothing to another.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod common;
@@ -198,4 +198,20 @@ fn what_is_below_a_name_reaches_no_foreign_site_by_its_alias() {
     {
         assert!(api(hosts).is_ok(), "{hosts:?}");
     }
+}
+
+#[test]
+fn purges_are_of_all_layers_but_those_of_azion() {
+    let fixture = Fixture::new([account("acme", &["h"])]);
+    let layers = |answer: Answer| {
+        assert!(answer.status.is_success(), "{}", answer.json);
+        let layers = fixture.cache.purge_records(None, 1)[0].layers;
+        (layers.edge, layers.l2)
+    };
+    assert_eq!(layers(azion(&fixture, "acme", "url", "http://h/a")), (true, false));
+    assert_eq!(layers(naver(&fixture, "acme", &json!({ "edgeId": 1, "purgeType": "ALL" }))), (true, true));
+    assert_eq!(layers(medianova(&fixture, "acme", "/a")), (true, true));
+    let body = json!({ "fileUrls": ["http://h/a"], "target": "production" });
+    assert_eq!(layers(cdnetworks(&fixture, "acme", &body)), (true, true));
+    assert_eq!(layers(imagekit(&fixture, "acme", "http://h/a")), (true, true));
 }
