@@ -1,7 +1,7 @@
 //! Purges: from a request to one purge of the engine, and the task that tells how far it is.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use oust::purge::{Layers, MAX_FIELDS, PurgeErrorKind};
+use oust::purge::{Layers, MAX_FIELDS, MAX_SELECTOR, PurgeErrorKind};
 use oust::site::Environment;
 use oust::{Action, Selector};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use super::webhook::Webhooks;
 use super::{created, typed};
 use crate::account::{Account, Hosts, canonical_host};
 use crate::api::{Refused, Shared};
+use crate::body::MAX_TEXTS;
 use crate::call::{Call, Reply};
 use crate::rate::{Limiter, Rate};
 use crate::task::{Progress, Task, Tasks, hex, random, weight};
@@ -168,9 +169,12 @@ impl Asked {
             request: request.to_owned(),
             hostnames: Vec::new(),
         };
-        for (name, list, most) in
-            [("dirUrls", &asked.dir_urls, MAX_DIRECTORIES), ("regexPatterns", &asked.regex_patterns, MAX_REGEXES)]
-        {
+        for (name, list, most) in [
+            // How many the engine takes at once is less, but found out only when all of them are read.
+            ("fileUrls", &asked.file_urls, MAX_TEXTS),
+            ("dirUrls", &asked.dir_urls, MAX_DIRECTORIES),
+            ("regexPatterns", &asked.regex_patterns, MAX_REGEXES),
+        ] {
             if list.len() > most {
                 return Err(Refusal::parameter(format!("{name} has {} entries, the most is {most}.", list.len())));
             }
@@ -198,6 +202,10 @@ impl Asked {
             variant.map.append(field, content);
             variant.headers.push((name.clone(), value.clone()));
             bytes = bytes.saturating_add(name.len()).saturating_add(value.len());
+        }
+        if bytes > MAX_SELECTOR {
+            // They are part of what is purged, which the history keeps.
+            return Err(Refusal::parameter(format!("fileHeaders are longer than {MAX_SELECTOR} bytes.")));
         }
         if bytes.saturating_mul(self.file_urls.len()) > MAX_VARIANT_BYTES {
             let message = format!("fileHeaders and fileUrls together pass the limit of {MAX_VARIANT_BYTES} bytes.");

@@ -282,3 +282,23 @@ fn a_cache_at_its_limit_is_busy() {
     fixture.cache.sweep();
     purged(&fixture, "acme", &body);
 }
+
+#[test]
+fn more_urls_than_any_engine_takes_are_not_looked_at() {
+    let fixture = Fixture::with_sites(sites(), [account("acme", &["h"])]);
+    let body = json!({ "fileUrls": vec![""; 100_001], "target": "production" });
+    let message = "fileUrls has 100001 entries, the most is 100000.";
+    refused(&purge(&fixture, "acme", &body), 400, "InvalidParameter", message);
+}
+
+#[test]
+fn header_fields_are_no_longer_than_a_selector_may_be() {
+    let fixture = Fixture::with_sites(sites(), [account("acme", &["h"])]);
+    let body = |length: usize| {
+        let fields = json!([{ "name": "x-a", "value": "v".repeat(length) }]);
+        json!({ "fileUrls": ["http://h/a"], "fileHeaders": fields, "target": "production" })
+    };
+    assert_eq!(purge(&fixture, "acme", &body(8_189)).status, 201);
+    let message = "fileHeaders are longer than 8192 bytes.";
+    refused(&purge(&fixture, "acme", &body(8_190)), 400, "InvalidParameter", message);
+}
