@@ -3,11 +3,12 @@
 //! Invariant: an account never sees or purges another's hosts or tasks, in any dialect. Secrets are compared in constant time and never shown:
 //! no type here that holds one prints it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use oust::Key;
+use oust::purge::Matcher;
 use oust::site::Sites;
+use oust::{Key, Selector};
 use subtle::ConstantTimeEq;
 
 use crate::rate::Rate;
@@ -162,15 +163,31 @@ impl Hosts {
                 canonical_host(host, sites).map_err(|reason| AccountError(format!("host '{name}': {reason}")))?;
             Ok(format!("{below}{host}"))
         };
-        Ok(Self { entries: names.iter().map(canonical).collect::<Result<_, _>>()? })
+        let hosts = Self { entries: names.iter().map(canonical).collect::<Result<_, _>>()? };
+        if let Some((name, _)) = names.iter().zip(&hosts.entries).find(|(_, entry)| hosts.leads_away(entry, sites)) {
+            let reason = "a name below it is an alias of a host that is not below it; list that host too";
+            return Err(AccountError(format!("host '{name}': {reason}")));
+        }
+        Ok(hosts)
+    }
+
+    /// Whether an entry `*.h` takes hosts that are neither below `h` nor listed by name: those that names below it are aliases of.
+    fn leads_away(&self, entry: &str, sites: &Sites) -> bool {
+        let Ok(matcher) = Matcher::new(&Selector::Host(entry.to_owned()), sites) else { return true };
+        let listed = |host: &String| {
+            let key = Key::from_url(format!("http://{host}/").as_bytes());
+            *host != entry
+                && key.is_ok_and(|key| key.as_ref().host() == host.as_bytes() && matcher.matches(key.as_ref()))
+        };
+        let by_name: BTreeSet<&String> =
+            self.entries.iter().filter(|host| listed(host) && !is_below(host, entry)).collect();
+        // One place is the entry itself.
+        matcher.cost().places > by_name.len().saturating_add(1)
     }
 
     /// Whether a canonical host is among them.
     pub(crate) fn contains(&self, host: &str) -> bool {
-        self.entries.iter().any(|entry| match entry.strip_prefix("*.") {
-            Some(parent) => host.strip_suffix(parent).is_some_and(|labels| labels.len() > 1 && labels.ends_with('.')),
-            None => entry == host,
-        })
+        self.entries.iter().any(|entry| entry == host || is_below(host, entry))
     }
 
     /// Names as selectors name them: `h`, or `*.h` for all below.
@@ -179,13 +196,19 @@ impl Hosts {
     }
 }
 
+/// Whether a canonical host is below `h`, given an entry `*.h`.
+fn is_below(host: &str, entry: &str) -> bool {
+    let parent = entry.strip_prefix("*.");
+    let labels = parent.and_then(|parent| host.strip_suffix(parent));
+    labels.is_some_and(|labels| labels.len() > 1 && labels.ends_with('.'))
+}
+
 /// The canonical name of a host as anybody writes it, a site's alias replaced by the site's first host.
 pub(crate) fn canonical_host(host: &str, sites: &Sites) -> Result<String, String> {
     if host.contains(['/', '?', '#', '@', ':', '*']) && !host.starts_with('[') {
         return Err("a host is a name, without scheme, port or path".to_owned());
     }
-    let matcher = oust::purge::Matcher::new(&oust::Selector::Url(format!("http://{host}/")), sites)
-        .map_err(|error| error.to_string())?;
+    let matcher = Matcher::new(&Selector::Url(format!("http://{host}/")), sites).map_err(|error| error.to_string())?;
     let hosts = matcher.hosts().unwrap_or_default();
     hosts.first().map(|host| (*host).to_owned()).ok_or_else(|| "no host".to_owned())
 }

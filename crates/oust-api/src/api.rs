@@ -142,6 +142,12 @@ impl Api {
 }
 
 impl Shared {
+    /// The account of which this is so. All are asked, so that the time taken does not tell which.
+    pub(crate) fn whose(&self, is: impl Fn(&Account) -> bool) -> Option<usize> {
+        let members = self.accounts.iter().enumerate();
+        members.fold(None, |found, (index, member)| if is(&member.account) { Some(index) } else { found })
+    }
+
     /// Checks that every selector is well formed and takes hosts of the account alone.
     pub(crate) fn check(&self, account: usize, selectors: &[Selector]) -> Result<(), Refused> {
         for (index, selector) in selectors.iter().enumerate() {

@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use oust::Selector;
+use oust::site::Sites;
 
+use crate::account::canonical_host;
 use crate::{azion, cdnetworks, imagekit, medianova, naver};
 
 /// A vendor's pattern language.
@@ -74,10 +76,12 @@ impl Dialect {
     ///
     /// In the vendor's words where it has any. What only the engine checks (a stray `%`, a budget) is left to it.
     pub fn selectors(self, pattern: &str, host: &str) -> Result<Vec<Selector>, String> {
+        // Whatever can be a host counts as configured.
+        let configured = |host: &str| canonical_host(host, &Sites::default()).is_ok();
         match self {
-            Self::AzionUrl => azion::pattern::url(pattern, &|_| true),
-            Self::AzionCachekey => azion::pattern::cachekey(pattern, &|_| true),
-            Self::AzionWildcard => azion::pattern::wildcard(pattern, &|_| true),
+            Self::AzionUrl => azion::pattern::url(pattern, &configured),
+            Self::AzionCachekey => azion::pattern::cachekey(pattern, &configured),
+            Self::AzionWildcard => azion::pattern::wildcard(pattern, &configured),
             Self::NaverDirectory => naver::pattern::directory(pattern, host),
             Self::NaverPattern => naver::pattern::extension(pattern, host),
             Self::NaverUrl => naver::pattern::url(pattern, host),
@@ -134,6 +138,18 @@ mod tests {
             assert_eq!(dialect.to_string().parse(), Ok(dialect));
         }
         assert!("azion".parse::<Dialect>().is_err());
+    }
+
+    #[test]
+    fn a_scheme_is_read_off_what_is_a_host_then() {
+        for (item, key) in [
+            ("http.example/a", "https://http.example/a"),
+            ("httphttps.example/a", "http://https.example/a"),
+            ("httpsh/a", "https://h/a"),
+        ] {
+            let selectors = Dialect::AzionUrl.selectors(item, "").expect(item);
+            assert_eq!(selectors.last(), Some(&Selector::Key(key.to_owned())), "{item}");
+        }
     }
 
     #[test]

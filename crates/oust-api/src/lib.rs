@@ -25,6 +25,7 @@
 mod account;
 mod api;
 mod azion;
+mod body;
 mod call;
 mod cdnetworks;
 mod dialect;
@@ -37,6 +38,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod time;
+mod variation;
 
 pub use account::{Account, AccountError, Azion, Cdnetworks, ImageKit, Medianova, Naver};
 pub use api::{Api, Callback, MAX_BODY};

@@ -80,6 +80,12 @@ impl Limiter {
         self.count(now_ms, 0)
     }
 
+    /// Takes back a request that [`Limiter::take`] counted.
+    pub(crate) fn give_back(&self) {
+        let mut window = self.window.lock();
+        window.used = window.used.saturating_sub(1);
+    }
+
     /// Counts so many at once, admitted or not.
     pub(crate) fn count(&self, now_ms: u64, requests: u64) -> Quota {
         let length = u64::try_from(self.rate.window.as_millis()).unwrap_or(u64::MAX);

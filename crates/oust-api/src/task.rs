@@ -1,7 +1,7 @@
 //! Tasks: what a vendor's client asks after, as a view of the engine's purge record.
 //!
 //! A task holds what was asked in the vendor's words and the identity of the purge; its state is that of the purge, read when it is asked for.
-//! Bounded in number and, for those added with a weight, in bytes: the oldest are forgotten.
+//! Bounded in number and, for those added with a weight, in bytes: the oldest of the account that has most are forgotten.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -57,6 +57,8 @@ impl<I, D> Task<I, D> {
 }
 
 /// The tasks of one dialect, of all accounts.
+///
+/// Bounded in number and bytes together. Beyond a bound the account that has most of it forgets its oldest, so that none makes others' forgotten.
 #[derive(Debug)]
 pub(crate) struct Tasks<I, D> {
     keep: usize,
@@ -66,6 +68,13 @@ pub(crate) struct Tasks<I, D> {
 #[derive(Debug)]
 struct Kept<I, D> {
     by_id: HashMap<I, Arc<Task<I, D>>>,
+    by_account: HashMap<usize, Own<I>>,
+    bytes: usize,
+}
+
+/// The tasks of an account.
+#[derive(Debug)]
+struct Own<I> {
     /// Oldest first, with their weights.
     order: VecDeque<(I, usize)>,
     bytes: usize,
@@ -73,10 +82,11 @@ struct Kept<I, D> {
 
 impl<I: Hash + Eq + Clone, D> Tasks<I, D> {
     pub(crate) fn new(keep: usize) -> Self {
-        Self { keep: keep.max(1), kept: Mutex::new(Kept { by_id: HashMap::new(), order: VecDeque::new(), bytes: 0 }) }
+        let kept = Kept { by_id: HashMap::new(), by_account: HashMap::new(), bytes: 0 };
+        Self { keep: keep.max(1), kept: Mutex::new(kept) }
     }
 
-    /// Adds a task. Its id is the caller's to make unique.
+    /// Adds a task that holds nothing of the client's. Its id is the caller's to make unique.
     pub(crate) fn add(&self, task: Task<I, D>) -> Arc<Task<I, D>> {
         self.add_weighed(task, 0)
     }
@@ -86,15 +96,13 @@ impl<I: Hash + Eq + Clone, D> Tasks<I, D> {
         let task = Arc::new(task);
         let mut kept = self.kept.lock();
         if kept.by_id.insert(task.id.clone(), Arc::clone(&task)).is_none() {
-            kept.order.push_back((task.id.clone(), bytes));
+            let own = kept.by_account.entry(task.account).or_insert(Own { order: VecDeque::new(), bytes: 0 });
+            own.order.push_back((task.id.clone(), bytes));
+            own.bytes = own.bytes.saturating_add(bytes);
             kept.bytes = kept.bytes.saturating_add(bytes);
         }
-        while kept.order.len() > self.keep || (kept.bytes > MAX_BYTES && kept.order.len() > 1) {
-            if let Some((oldest, bytes)) = kept.order.pop_front() {
-                kept.bytes = kept.bytes.saturating_sub(bytes);
-                kept.by_id.remove(&oldest);
-            }
-        }
+        while kept.by_id.len() > self.keep && kept.forget(task.account, |own| own.order.len()) {}
+        while kept.bytes > MAX_BYTES && kept.forget(task.account, |own| own.bytes) {}
         task
     }
 
@@ -108,12 +116,32 @@ impl<I: Hash + Eq + Clone, D> Tasks<I, D> {
         self.kept.lock().by_id.get(id).filter(|task| task.account == account).cloned()
     }
 
-    /// All tasks of an account, newest first. O(all tasks).
+    /// All tasks of an account, newest first. O(tasks of the account).
     pub(crate) fn list(&self, account: usize) -> Vec<Arc<Task<I, D>>> {
         let kept = self.kept.lock();
-        let newest_first = kept.order.iter().rev().filter_map(|(id, _)| kept.by_id.get(id));
-        newest_first.filter(|task| task.account == account).cloned().collect()
+        let order = kept.by_account.get(&account).into_iter().flat_map(|own| own.order.iter().rev());
+        order.filter_map(|(id, _)| kept.by_id.get(id)).cloned().collect()
     }
+}
+
+impl<I: Hash + Eq + Clone, D> Kept<I, D> {
+    /// Forgets the oldest task of the account that has most; whether there was one, the newest of `newest` apart. O(accounts).
+    fn forget(&mut self, newest: usize, has: impl Fn(&Own<I>) -> usize) -> bool {
+        let others =
+            self.by_account.iter_mut().filter(|(account, own)| own.order.len() > usize::from(**account == newest));
+        let Some((_, own)) = others.max_by_key(|(account, own)| (has(own), **account)) else { return false };
+        let Some((oldest, bytes)) = own.order.pop_front() else { return false };
+        own.bytes = own.bytes.saturating_sub(bytes);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.by_id.remove(&oldest);
+        true
+    }
+}
+
+/// About how many bytes a task holds that keeps these texts.
+pub(crate) fn weight<'a>(texts: impl IntoIterator<Item = &'a String>) -> usize {
+    // The task itself; a text's own 24 bytes and an allocation's share.
+    texts.into_iter().fold(512, |sum, text| sum.saturating_add(text.len()).saturating_add(40))
 }
 
 /// Random bytes for ids that nobody guesses.
@@ -141,7 +169,11 @@ mod tests {
     use super::*;
 
     fn task(id: u32) -> Task<u32, ()> {
-        Task { id, account: 0, purge: None, created_ms: 0, asked: () }
+        of(0, id)
+    }
+
+    fn of(account: usize, id: u32) -> Task<u32, ()> {
+        Task { id, account, purge: None, created_ms: 0, asked: () }
     }
 
     fn ids(tasks: &Tasks<u32, ()>) -> Vec<u32> {
@@ -158,6 +190,11 @@ mod tests {
     }
 
     #[test]
+    fn short_texts_weigh_too() {
+        assert_eq!(weight(&["/".to_owned(), "/a".to_owned()]), 512 + 41 + 42);
+    }
+
+    #[test]
     fn bytes_are_bounded() {
         let tasks = Tasks::new(10);
         (1..=3).for_each(|id| drop(tasks.add_weighed(task(id), MAX_BYTES / 2)));
@@ -167,5 +204,23 @@ mod tests {
         tasks.add_weighed(task(5), MAX_BYTES);
         tasks.add(task(6));
         assert_eq!(ids(&tasks), [6, 5], "what was forgotten no longer counts");
+    }
+
+    #[test]
+    fn no_account_makes_anothers_forgotten() {
+        let tasks = Tasks::new(4);
+        tasks.add(of(1, 1));
+        tasks.add(of(1, 2));
+        (10..20).for_each(|id| drop(tasks.add(task(id))));
+        assert_eq!(ids(&tasks), [19, 18]);
+        assert!(tasks.of_account(&1, 1).is_some() && tasks.of_account(&2, 1).is_some());
+
+        let tasks = Tasks::new(100);
+        tasks.add_weighed(of(1, 1), MAX_BYTES / 8);
+        (10..20).for_each(|id| drop(tasks.add_weighed(task(id), MAX_BYTES / 4)));
+        assert_eq!(ids(&tasks), [19, 18, 17]);
+        assert!(tasks.of_account(&1, 1).is_some());
+        tasks.add_weighed(of(2, 2), MAX_BYTES / 4);
+        assert_eq!(ids(&tasks), [19, 18], "who has most makes room");
     }
 }

@@ -1,20 +1,16 @@
 //! Answers, in the shape of the version a client speaks.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::request::{Asked, Kind, Version};
 use crate::call::{Reply, json, with_header};
 use crate::rate::Quota;
+use crate::time::instant;
 
 const CREATED: &str = "Purge request successfully created";
 const FOREIGN: &str = "Unauthorized domain for your account";
 const NOT_A_KEY: &str = "The URI is not a valid cachekey.";
-
-/// The last second a date of four digits can tell, in milliseconds.
-const LATEST_MS: u64 = 253_402_300_799_000;
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -173,8 +169,7 @@ pub(super) fn with_fields(reply: Reply, quota: Option<Quota>) -> Reply {
     let reply = with_header(reply, "allow", "POST, OPTIONS");
     let reply = with_header(reply, "vary", "Accept-Language, Cookie");
     let Some(quota) = quota else { return reply };
-    let reset = UNIX_EPOCH + Duration::from_millis(quota.reset_ms.min(LATEST_MS));
-    let reset = humantime::format_rfc3339_micros(reset).to_string();
+    let reset = humantime::format_rfc3339_micros(instant(quota.reset_ms)).to_string();
     let reply = with_header(reply, "x-ratelimit-limit", &quota.limit.to_string());
     let reply = with_header(reply, "x-ratelimit-remaining", &quota.remaining.to_string());
     // The vendor's times are of UTC and do not say so.

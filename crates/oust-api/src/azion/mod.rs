@@ -9,8 +9,7 @@ mod answer;
 pub(crate) mod pattern;
 mod request;
 
-use http::header::HOST;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use oust::purge::{Layers, PurgeErrorKind};
 use oust::site::Sites;
 use oust::{Action, Key, Selector};
@@ -21,6 +20,7 @@ use crate::account::{Account, AccountError, canonical_host, same_secret};
 use crate::api::{Refused, Shared};
 use crate::call::{Call, Reply, empty};
 use crate::rate::{Limiter, Rate};
+use crate::variation;
 
 /// URLs and keys an account may name, over all requests.
 const OBJECTS: Rate = Rate::new(10_000, 60);
@@ -122,15 +122,10 @@ impl Dialect {
             return None;
         }
         let given = given.trim().as_bytes();
-        let mut found = None;
-        for (index, member) in shared.accounts.iter().enumerate() {
-            for token in member.account.azion.iter().flat_map(|azion| &azion.tokens) {
-                if same_secret(given, token.as_bytes()) {
-                    found = Some(index);
-                }
-            }
-        }
-        let account = found?;
+        let account = shared.whose(|account| {
+            let tokens = account.azion.iter().flat_map(|azion| &azion.tokens);
+            tokens.fold(false, |found, token| same_secret(given, token.as_bytes()) | found)
+        })?;
         Some((account, self.quotas.get(account)?.as_ref()?))
     }
 }
@@ -177,14 +172,8 @@ fn purge(shared: &Shared, account: usize, asked: &Asked, kind: Kind, version: Ve
 fn in_default_variation(keys: Vec<Selector>, sites: &Sites) -> Vec<Selector> {
     let vary = |selector: Selector| {
         let Selector::Key(text) = &selector else { return selector };
-        let Ok(key) = Key::parse(text.as_bytes()) else { return selector };
-        let mut request = HeaderMap::new();
-        if let Ok(authority) = HeaderValue::from_bytes(key.as_ref().authority()) {
-            request.insert(HOST, authority);
-        }
-        let host = String::from_utf8_lossy(key.as_ref().host()).into_owned();
-        let Some(variation) = sites.variation(&host, &request) else { return selector };
-        key.with_variation(variation.as_bytes()).map_or(selector, |key| Selector::Key(key.to_string()))
+        let key = Key::parse(text.as_bytes()).and_then(|key| variation::of_request(key, &HeaderMap::new(), sites));
+        key.map_or(selector, |key| Selector::Key(key.to_string()))
     };
     keys.into_iter().map(vary).collect()
 }

@@ -2,9 +2,9 @@
 
 use http::HeaderMap;
 use http::header::ACCEPT;
-use serde_json::{Map, Value};
 
 use super::answer::Problem;
+use crate::body::{List, Member, members};
 
 /// Most items of a request for URLs or keys.
 const MAX_ITEMS: usize = 50;
@@ -115,27 +115,29 @@ fn parameter<'a>(range: &'a str, name: &str) -> Option<&'a str> {
 impl Asked {
     /// Reads a body: either version's, whatever the path.
     pub(super) fn read(body: &[u8], kind: Kind, route: &Route) -> Result<Self, Problem> {
-        let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
+        let Ok([urls, items, method, layer]) = members(body, ["urls", "items", "method", "layer"]) else {
             return Err(Problem::invalid("The body is not a JSON object."));
         };
-        let (field, values) = match (given(&body, "urls"), given(&body, "items")) {
-            (Some(_), Some(_)) => return Err(Problem::field("items", None, "Give either 'urls' or 'items'.")),
-            (Some(values), None) => ("urls", values),
-            (None, Some(values)) => ("items", values),
-            (None, None) => return Err(Problem::field(route.field(), None, "This field is required.")),
+        let (field, values) = match (urls, items) {
+            (Member::Absent, Member::Absent) => {
+                return Err(Problem::field(route.field(), None, "This field is required."));
+            }
+            (values, Member::Absent) => ("urls", values),
+            (Member::Absent, values) => ("items", values),
+            _ => return Err(Problem::field("items", None, "Give either 'urls' or 'items'.")),
         };
         let items = read_items(field, values, kind)?;
-        match given(&body, "method") {
-            None => {}
-            Some(Value::String(method)) if method == "delete" => {}
-            Some(_) => return Err(Problem::field("method", None, "The only method is 'delete'.")),
+        match method {
+            Member::Absent => {}
+            Member::Text(method) if method == "delete" => {}
+            _ => return Err(Problem::field("method", None, "The only method is 'delete'.")),
         }
         let default = route.v4_layer.unwrap_or("edge_caching");
-        let layer = match given(&body, "layer") {
-            None => default,
-            Some(Value::String(layer)) if layer.is_empty() => default,
-            Some(Value::String(layer)) => layer,
-            Some(_) => return Err(Problem::field("layer", None, "A layer is a string.")),
+        let layer = match &layer {
+            Member::Absent => default,
+            Member::Text(layer) if layer.is_empty() => default,
+            Member::Text(layer) => layer,
+            _ => return Err(Problem::field("layer", None, "A layer is a string.")),
         };
         let l2 = match layer {
             "edge_caching" | "edge_cache" | "cache" => false,
@@ -149,33 +151,28 @@ impl Asked {
     }
 }
 
-/// A member that is there and not null.
-fn given<'a>(body: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    body.get(name).filter(|value| !value.is_null())
-}
-
-fn read_items(field: &'static str, values: &Value, kind: Kind) -> Result<Vec<String>, Problem> {
-    let Value::Array(values) = values else {
+fn read_items(field: &'static str, values: Member, kind: Kind) -> Result<Vec<String>, Problem> {
+    let Member::List(List { len, items }) = values else {
         return Err(Problem::field(field, None, "This field is a list of strings."));
     };
     let (most, longest) = match kind {
         Kind::Url | Kind::Cachekey => (MAX_ITEMS, MAX_ITEM),
         Kind::Wildcard => (1, MAX_WILDCARD),
     };
-    if values.is_empty() {
+    if len == 0 {
         return Err(Problem::field(field, None, "This list is empty."));
     }
-    if values.len() > most {
-        let detail = format!("{} items in one request, the most is {most}.", values.len());
+    if len > most {
+        let detail = format!("{len} items in one request, the most is {most}.");
         return Err(Problem::field(field, None, detail));
     }
-    let item = |(index, value): (usize, &Value)| match value {
-        Value::String(text) if text.is_empty() => Err(Problem::field(field, Some(index), "An item is empty.")),
-        Value::String(text) if text.chars().count() > longest => {
+    let item = |(index, item)| match item {
+        Member::Text(text) if text.is_empty() => Err(Problem::field(field, Some(index), "An item is empty.")),
+        Member::Text(text) if text.chars().count() > longest => {
             Err(Problem::field(field, Some(index), format!("An item is longer than {longest} characters.")))
         }
-        Value::String(text) => Ok(text.clone()),
+        Member::Text(text) => Ok(text),
         _ => Err(Problem::field(field, Some(index), "An item is not a string.")),
     };
-    values.iter().enumerate().map(item).collect()
+    items.into_iter().enumerate().map(item).collect()
 }

@@ -3,7 +3,8 @@
 //! Invariants:
 //!
 //! 1. A callback is handed out at most four times, never while an earlier hand-out is unreported and younger than a minute.
-//! 2. No more than [`MAX_PENDING`] callbacks of an account are kept, and [`MAX_OUT`] of them are out at a time.
+//! 2. No more than [`MAX_PENDING`] callbacks of an account are kept, [`MAX_OUT`] of them are out at a time, and [`MAX_OUT_WEBHOOK`] of one webhook:
+//!    whoever sends them can begin with all at once, so that a receiver that does not answer keeps no other waiting.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,7 +14,10 @@ use oust::purge::PurgeId;
 pub(super) const MAX_PENDING: usize = 1_000;
 
 /// Most callbacks of an account handed out and not reported.
-const MAX_OUT: usize = 64;
+const MAX_OUT: usize = 8;
+
+/// Most callbacks of a webhook handed out and not reported.
+const MAX_OUT_WEBHOOK: usize = 2;
 
 /// Pauses before the second and later attempts, in milliseconds.
 const PAUSES: [u64; 3] = [1_000, 5_000, 25_000];
@@ -99,6 +103,7 @@ impl Deliveries {
             return;
         }
         let mut out: HashMap<usize, usize> = HashMap::new();
+        let mut out_webhook: HashMap<String, usize> = HashMap::new();
         self.pending.retain(|_, pending| {
             match pending.state {
                 State::Sweeping(purge) if is_swept(purge) => pending.state = State::Due(now_ms),
@@ -109,7 +114,10 @@ impl Deliveries {
                     }
                     pending.state = State::Due(now_ms);
                 }
-                State::Out(_) => *out.entry(pending.account).or_default() += 1,
+                State::Out(_) => {
+                    *out.entry(pending.account).or_default() += 1;
+                    *out_webhook.entry(pending.webhook.clone()).or_default() += 1;
+                }
                 _ => {}
             }
             true
@@ -118,9 +126,14 @@ impl Deliveries {
             let State::Due(at) = pending.state else { continue };
             // What is due later than any pause is long was set by a clock that has been set back.
             let is_due = at <= now_ms || at > now_ms.saturating_add(PAUSES[2]);
+            if !is_due {
+                continue;
+            }
             let out = out.entry(pending.account).or_default();
-            if is_due && *out < MAX_OUT {
+            let out_webhook = out_webhook.entry(pending.webhook.clone()).or_default();
+            if *out < MAX_OUT && *out_webhook < MAX_OUT_WEBHOOK {
                 *out += 1;
+                *out_webhook += 1;
                 pending.attempts += 1;
                 pending.state = State::Out(now_ms);
                 send(id, pending);

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::purge::{PurgeTask, Purges, State, Target, Verb};
 use super::refusal::Refusal;
-use super::{page, time, typed};
+use super::{page, typed};
 use crate::api::Shared;
 use crate::call::{Call, Reply};
+use crate::time::rfc3339;
 
 /// How far back lists go, in seconds: 15 days.
 const BACK: u64 = 15 * 24 * 3600;
@@ -26,7 +27,7 @@ impl Period {
     /// `startdate` and `enddate`, as far back as lists go.
     fn read(call: &Call<'_>) -> Result<Self, Refusal> {
         let earliest = (call.now_ms / 1000).saturating_sub(BACK);
-        let from = date(call, "startdate")?.unwrap_or(earliest);
+        let from = date(call, "startdate")?.unwrap_or(0);
         let to = date(call, "enddate")?.unwrap_or(u64::MAX);
         if from > to {
             return Err(Refusal::parameter("startdate is after enddate."));
@@ -155,7 +156,7 @@ fn row(task: &PurgeTask, shared: &Shared) -> Value {
     let state = State::of(task, shared);
     json!({
         "id": task.id,
-        "submissionTime": time(task.created_ms),
+        "submissionTime": rfc3339(task.created_ms),
         "hostnames": asked.hostnames,
         "fileEntries": asked.file_urls.len(),
         "dirEntries": asked.dir_urls.len(),
@@ -163,7 +164,7 @@ fn row(task: &PurgeTask, shared: &Shared) -> Value {
         "target": asked.target,
         "successRate": state.rate,
         "status": state.status,
-        "finishTime": state.finished_ms.map(time),
+        "finishTime": state.finished_ms.map(rfc3339),
         "apiRequestId": asked.request,
     })
 }

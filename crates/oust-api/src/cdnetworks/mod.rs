@@ -15,8 +15,6 @@ mod quota;
 mod refusal;
 mod webhook;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 use serde::Serialize;
@@ -152,17 +150,6 @@ fn created(call: &Call<'_>, path: &str) -> Reply {
     with_header(reply, "location", &location)
 }
 
-/// A time as the vendor writes it: RFC 3339, UTC, whole seconds.
-fn time(ms: u64) -> String {
-    humantime::format_rfc3339_seconds(instant(ms)).to_string()
-}
-
-/// A time, at latest the last that dates with four digits of a year can tell.
-fn instant(ms: u64) -> SystemTime {
-    const LAST: u64 = 253_402_300_799_000;
-    UNIX_EPOCH + Duration::from_millis(ms.min(LAST))
-}
-
 /// A number of a list's query within limits; `default` where it is not given.
 fn number(call: &Call<'_>, name: &str, default: usize, least: usize, most: usize) -> Result<usize, Refusal> {
     let Some(text) = call.parameter(name).filter(|text| !text.is_empty()) else { return Ok(default) };
@@ -175,17 +162,4 @@ fn number(call: &Call<'_>, name: &str, default: usize, least: usize, most: usize
 /// The page a list's query asks for: how many to skip, how many to show.
 fn page(call: &Call<'_>) -> Result<(usize, usize), Refusal> {
     Ok((number(call, "offset", 0, 0, usize::MAX)?, number(call, "limit", 100, 1, 200)?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_of_any_clock_are_written() {
-        assert_eq!(time(0), "1970-01-01T00:00:00Z");
-        assert_eq!(time(1_795_262_400_999), "2026-11-21T12:00:00Z");
-        assert_eq!(time(u64::MAX), "9999-12-31T23:59:59Z");
-        assert_eq!(httpdate::fmt_http_date(instant(u64::MAX)), "Fri, 31 Dec 9999 23:59:59 GMT");
-    }
 }

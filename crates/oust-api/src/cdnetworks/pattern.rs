@@ -7,6 +7,8 @@ use http::HeaderMap;
 use oust::site::Sites;
 use oust::{Key, Selector};
 
+use crate::variation;
+
 /// Longest URL, in characters.
 const MAX_URL: usize = 2048;
 
@@ -40,12 +42,9 @@ pub(super) fn file(text: &str, variant: Option<&Variant>, sites: &Sites) -> Resu
     }
     let wrong = |error: oust::key::KeyError| invalid(text, &format!("{}.", capital(&error.to_string())));
     // An `@@` in it is part of the URL: clients name variations by header fields.
-    let mut key = Key::from_url(text.as_bytes()).map_err(wrong)?;
-    let host = String::from_utf8_lossy(key.as_ref().host()).into_owned();
+    let key = Key::from_url(text.as_bytes()).map_err(wrong)?;
     let none = HeaderMap::new();
-    if let Some(variation) = sites.variation(&host, variant.map_or(&none, |variant| &variant.map)) {
-        key = key.with_variation(variation.as_bytes()).map_err(wrong)?;
-    }
+    let key = variation::of_request(key, variant.map_or(&none, |variant| &variant.map), sites).map_err(wrong)?;
     let key = key.to_string();
     Ok(match variant {
         Some(variant) => Selector::Variant { key, headers: variant.headers.clone() },

@@ -1,7 +1,7 @@
 //! Purges: from a request to one purge of the engine, and the task that tells how far it is.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use oust::purge::{Layers, MAX_FIELDS, PurgeErrorKind};
+use oust::purge::{Layers, MAX_FIELDS, MAX_SELECTOR, PurgeErrorKind};
 use oust::site::Environment;
 use oust::{Action, Selector};
 use serde::{Deserialize, Serialize};
@@ -11,12 +11,14 @@ use super::pattern::{self, Variant};
 use super::quota::{Quota, Tokens};
 use super::refusal::Refusal;
 use super::webhook::Webhooks;
-use super::{created, time, typed};
-use crate::account::Account;
+use super::{created, typed};
+use crate::account::{Account, Hosts, canonical_host};
 use crate::api::{Refused, Shared};
+use crate::body::MAX_TEXTS;
 use crate::call::{Call, Reply};
 use crate::rate::{Limiter, Rate};
-use crate::task::{Progress, Task, Tasks, hex, random};
+use crate::task::{Progress, Task, Tasks, hex, random, weight};
+use crate::time::rfc3339;
 
 const MAX_DIRECTORIES: usize = 20;
 const MAX_REGEXES: usize = 2;
@@ -167,9 +169,12 @@ impl Asked {
             request: request.to_owned(),
             hostnames: Vec::new(),
         };
-        for (name, list, most) in
-            [("dirUrls", &asked.dir_urls, MAX_DIRECTORIES), ("regexPatterns", &asked.regex_patterns, MAX_REGEXES)]
-        {
+        for (name, list, most) in [
+            // How many the engine takes at once is less, but found out only when all of them are read.
+            ("fileUrls", &asked.file_urls, MAX_TEXTS),
+            ("dirUrls", &asked.dir_urls, MAX_DIRECTORIES),
+            ("regexPatterns", &asked.regex_patterns, MAX_REGEXES),
+        ] {
             if list.len() > most {
                 return Err(Refusal::parameter(format!("{name} has {} entries, the most is {most}.", list.len())));
             }
@@ -198,6 +203,10 @@ impl Asked {
             variant.headers.push((name.clone(), value.clone()));
             bytes = bytes.saturating_add(name.len()).saturating_add(value.len());
         }
+        if bytes > MAX_SELECTOR {
+            // They are part of what is purged, which the history keeps.
+            return Err(Refusal::parameter(format!("fileHeaders are longer than {MAX_SELECTOR} bytes.")));
+        }
         if bytes.saturating_mul(self.file_urls.len()) > MAX_VARIANT_BYTES {
             let message = format!("fileHeaders and fileUrls together pass the limit of {MAX_VARIANT_BYTES} bytes.");
             return Err(Refusal::parameter(message));
@@ -205,8 +214,8 @@ impl Asked {
         Ok(Some(variant))
     }
 
-    /// What it takes: files, directories and regexes in this order. Finds the hosts, all of which are to be in the environment.
-    fn selectors(&mut self, shared: &Shared) -> Result<Vec<Selector>, Refusal> {
+    /// What it takes: files, directories and regexes in this order. Finds the hosts, all of which are to be the account's and in the environment.
+    fn selectors(&mut self, shared: &Shared, hosts: &Hosts) -> Result<Vec<Selector>, Refusal> {
         let sites = shared.cache.sites();
         let variant = self.variant()?;
         let mut hostnames: Vec<String> = Vec::new();
@@ -216,10 +225,9 @@ impl Asked {
                 return Err(Refusal::url(pattern::invalid(text, "Its host is no host name.")));
             };
             if !known.contains(&host) {
-                if sites.environment(&host) != Some(self.target.environment()) {
-                    let target = self.target.name();
-                    let message = format!("The host '{host}' has not been deployed in the '{target}' environment.");
-                    return Err(Refusal::url(message));
+                let own = canonical_host(&host, sites).is_ok_and(|name| hosts.contains(&name));
+                if !own || sites.environment(&host) != Some(self.target.environment()) {
+                    return Err(Refusal::not_deployed(&host, self.target.name()));
                 }
                 known.insert(host.clone());
                 hostnames.push(host);
@@ -254,16 +262,14 @@ impl Asked {
     /// About how many bytes it holds.
     fn bytes(&self) -> usize {
         let texts = self.file_urls.iter().chain(&self.dir_urls).chain(&self.regex_patterns).chain(&self.hostnames);
-        let texts = texts.chain(&self.name).map(String::len);
-        let fields = self.file_headers.iter().map(|field| field.name.len().saturating_add(field.value.len()));
-        // A text's own 24 bytes and an allocation's share.
-        texts.chain(fields).fold(512, |sum, bytes| sum.saturating_add(bytes).saturating_add(40))
+        let fields = self.file_headers.iter().flat_map(|field| [&field.name, &field.value]);
+        weight(texts.chain(&self.name).chain(fields))
     }
 
     /// A refusal in the words of what was asked.
     fn refuse(&self, refused: Refused) -> Refusal {
         match refused {
-            Refused::Host(_, host) => Refusal::foreign(&host),
+            Refused::Host(_, host) => Refusal::not_deployed(&host, self.target.name()),
             Refused::Selector(index, error) => {
                 let urls = self.file_urls.iter().chain(&self.dir_urls);
                 let reason = format!("{}.", pattern::capital(&error.to_string()));
@@ -321,7 +327,8 @@ impl Purges {
             return Err(Refusal::too_many(message, taken.reset_ms.saturating_sub(call.now_ms)));
         }
         let mut asked = Asked::read(call.body, request)?;
-        let selectors = asked.selectors(shared)?;
+        let member = shared.accounts.get(account).ok_or_else(|| Refusal::unauthorized("No such account."))?;
+        let selectors = asked.selectors(shared, &member.hosts)?;
         let id = hex(&random::<12>().map_err(|_| Refusal::no_random())?);
 
         let callback = match &asked.webhook {
@@ -366,11 +373,11 @@ impl Purges {
             "dirHeaders": [],
             "regexPatterns": asked.regex_patterns,
             "target": asked.target,
-            "submissionTime": time(task.created_ms),
+            "submissionTime": rfc3339(task.created_ms),
             "successRate": state.rate,
             "status": state.status,
             "action": asked.action,
-            "finishTime": state.finished_ms.map(time),
+            "finishTime": state.finished_ms.map(rfc3339),
             "apiRequestId": asked.request,
             "webhook": asked.webhook,
         });

@@ -34,9 +34,9 @@ impl Refusal {
         Self { header, ..Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", message) }
     }
 
-    /// A host of another account.
-    pub(super) fn foreign(host: &str) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "Forbidden", format!("The host '{host}' is not one of this account's."))
+    /// A host that is not in an environment, or another account's: which of them is not told.
+    pub(super) fn not_deployed(host: &str, target: &str) -> Self {
+        Self::url(format!("The host '{host}' has not been deployed in the '{target}' environment."))
     }
 
     pub(super) fn not_found(message: impl Into<String>) -> Self {

@@ -18,10 +18,11 @@ use serde_json::{Value, json};
 use super::auth::date_password;
 use super::delivery::{Deliveries, MAX_PENDING, Outcome, Pending};
 use super::refusal::Refusal;
-use super::{created, instant, page, time, typed};
+use super::{created, page, typed};
 use crate::api::{Callback, Shared};
 use crate::call::{Call, Reply, empty};
 use crate::task::{hex, random};
+use crate::time::{instant, rfc3339};
 
 /// Most webhooks of an account.
 const MAX_WEBHOOKS: usize = 100;
@@ -96,15 +97,20 @@ struct CredentialsChange {
     secret_key: Option<String>,
 }
 
+impl Change {
+    fn read(call: &Call<'_>) -> Result<Self, Refusal> {
+        serde_json::from_slice(call.body)
+            .map_err(|error| Refusal::parameter(format!("The body is no webhook: {error}.")))
+    }
+}
+
 /// Tells null from absence.
 fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
 impl Settings {
-    fn apply(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
-        let change: Change = serde_json::from_slice(call.body)
-            .map_err(|error| Refusal::parameter(format!("The body is no webhook: {error}.")))?;
+    fn apply(&mut self, change: Change) -> Result<(), Refusal> {
         if let Some(name) = change.name {
             self.name = name;
         }
@@ -173,7 +179,7 @@ impl Webhooks {
     /// `POST /cdn/webhooks`.
     pub(super) fn create(&self, call: &Call<'_>, account: usize) -> Result<Reply, Refusal> {
         let mut settings = Settings::default();
-        settings.apply(call)?;
+        settings.apply(Change::read(call)?)?;
         let id = hex(&random::<12>().map_err(|_| Refusal::no_random())?);
         let mut kept = self.kept.lock();
         if kept.webhooks.values().filter(|webhook| webhook.account == account).count() >= MAX_WEBHOOKS {
@@ -213,10 +219,12 @@ impl Webhooks {
 
     /// `PATCH /cdn/webhooks/{id}`.
     pub(super) fn update(&self, call: &Call<'_>, account: usize, id: &str) -> Result<Reply, Refusal> {
+        // Read before the lock is taken: how long that takes is up to the client. Whether there is such a webhook is told first.
+        let change = Change::read(call);
         let mut kept = self.kept.lock();
         let webhook = kept.of_mut(account, id)?;
         let mut settings = webhook.settings.clone();
-        settings.apply(call)?;
+        settings.apply(change?)?;
         webhook.settings = settings;
         webhook.updated_ms = call.now_ms;
         Ok(empty(StatusCode::NO_CONTENT))
@@ -309,9 +317,9 @@ impl Webhook {
             "url": self.settings.url,
             "credentials": self.settings.credentials.as_ref().map(|own| json!({ "user": own.user })),
             "metaData": {
-                "creationTime": time(self.created_ms),
-                "lastUpdatetime": time(self.updated_ms),
-                "lastCallTime": self.called_ms.map(time),
+                "creationTime": rfc3339(self.created_ms),
+                "lastUpdatetime": rfc3339(self.updated_ms),
+                "lastCallTime": self.called_ms.map(rfc3339),
                 "totalCalls": self.calls,
                 "failedTasks": self.failed,
             },
@@ -323,9 +331,9 @@ impl Webhook {
         let mut row = self.view(id);
         let flat = json!({
             "hasCredentials": self.settings.credentials.is_some(),
-            "creationTime": time(self.created_ms),
-            "lastUpdateTime": time(self.updated_ms),
-            "lastCallTime": self.called_ms.map(time),
+            "creationTime": rfc3339(self.created_ms),
+            "lastUpdateTime": rfc3339(self.updated_ms),
+            "lastCallTime": self.called_ms.map(rfc3339),
             "totalCalls": self.calls,
         });
         if let (Value::Object(row), Value::Object(flat)) = (&mut row, flat) {

@@ -10,10 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
 use oust::Action;
 use oust::purge::{Layers, PurgeErrorKind};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::account::{AccountError, ImageKit, same_secret};
 use crate::api::{Refused, Shared};
+use crate::body::members;
 use crate::call::{Call, Reply, json, with_header};
 use crate::rate::{Limiter, Quota, Rate};
 use crate::task::{Progress, Task, Tasks, hex, random};
@@ -97,11 +98,10 @@ impl Dialect {
     }
 
     fn purge(&self, shared: &Shared, call: &Call<'_>, account: usize, limiter: &Limiter) -> Result<Reply, Problem> {
-        let body: Value = serde_json::from_slice(call.body).unwrap_or_default();
-        let url = body.get("url").and_then(Value::as_str).filter(|url| !url.is_empty());
+        let url = members(call.body, ["url"]).ok().and_then(|[url]| url.text()).filter(|url| !url.is_empty());
         let url = url.ok_or_else(|| Problem::bad("Your request is missing URL parameter."))?;
         let imagekit = shared.accounts.get(account).and_then(|member| member.account.imagekit.as_ref());
-        let selectors = pattern::url(url, imagekit.is_some_and(|imagekit| imagekit.wildcard)).map_err(Problem::bad)?;
+        let selectors = pattern::url(&url, imagekit.is_some_and(|imagekit| imagekit.wildcard)).map_err(Problem::bad)?;
         shared.check(account, &selectors).map_err(problem)?;
         let id = random::<12>().map(|bytes| hex(&bytes));
         let id = id.map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
@@ -110,7 +110,10 @@ impl Dialect {
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, message));
         }
         let layers = Layers { edge: true, l2: true };
-        let record = shared.purge(account, selectors, Action::Delete, layers).map_err(problem)?;
+        let record = shared.purge(account, selectors, Action::Delete, layers).map_err(|refused| {
+            limiter.give_back();
+            problem(refused)
+        })?;
         self.tasks.add(Task {
             id: id.clone(),
             account,
@@ -131,19 +134,14 @@ impl Dialect {
         Ok(json(StatusCode::OK, &json!({ "status": status })))
     }
 
-    /// The account a private key is of. All keys are compared, so that the time says nothing of them.
+    /// The account a private key is of.
     fn authenticate(&self, shared: &Shared, call: &Call<'_>) -> Option<(usize, &Limiter)> {
         let (scheme, credentials) = call.header("authorization")?.split_once(' ')?;
         let credentials = STANDARD.decode(credentials.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
         let user = credentials.split(|&byte| byte == b':').next()?;
-        let mut found = None;
-        for (index, member) in shared.accounts.iter().enumerate() {
-            let key = member.account.imagekit.as_ref().map(|imagekit| imagekit.private_key.as_bytes());
-            if key.is_some_and(|key| same_secret(user, key)) {
-                found = Some(index);
-            }
-        }
-        let account = found?;
+        let account = shared.whose(|account| {
+            account.imagekit.as_ref().is_some_and(|imagekit| same_secret(user, imagekit.private_key.as_bytes()))
+        })?;
         Some((account, self.quotas.get(account)?.as_ref()?))
     }
 }

@@ -5,6 +5,8 @@
 
 use oust::{Key, Selector};
 
+use crate::dialect::without_variation;
+
 /// The vendor's host, whose URLs begin with an account's id.
 const VENDOR_HOST: &str = "ik.imagekit.io";
 /// Characters that are enough before a wildcard.
@@ -36,7 +38,7 @@ pub(crate) fn url(text: &str, wildcard: bool) -> Result<Vec<Selector>, String> {
             "Before a wildcard the path needs two levels, {ENOUGH} characters or a file name with its extension."
         ));
     }
-    Ok(vec![Selector::Glob(format!("{}*", escape_pairs(before)))])
+    Ok(vec![Selector::Glob(format!("{}*", without_variation(before)))])
 }
 
 /// Whether a path, without its first slash, says enough before a wildcard.
@@ -47,19 +49,4 @@ fn is_narrow(path: &str) -> bool {
     let levels = path.split('/').filter(|level| !level.is_empty()).count();
     let file = path.rsplit('/').next().and_then(|name| name.rsplit_once('.'));
     levels >= 2 || path.chars().count() >= ENOUGH || file.is_some_and(|(name, ext)| !name.is_empty() && !ext.is_empty())
-}
-
-/// The same URL without `@@`, behind which an expression would name a variation.
-fn escape_pairs(url: &str) -> String {
-    let mut escaped = String::with_capacity(url.len());
-    let mut rest = url;
-    while let Some(at) = rest.find("@@") {
-        let (before, run) = rest.split_at(at);
-        let after = run.trim_start_matches('@');
-        escaped.push_str(before);
-        escaped.push_str(&"%40".repeat(run.len().saturating_sub(after.len())));
-        rest = after;
-    }
-    escaped.push_str(rest);
-    escaped
 }

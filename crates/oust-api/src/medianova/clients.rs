@@ -36,18 +36,20 @@ impl Clients {
 
     /// The account that a token is of: one that does not expire, or one that was logged in for.
     pub(super) fn of_token(&self, shared: &Shared, token: &str, now_ms: u64) -> Option<usize> {
-        let fixed = find(shared, |client| {
-            // All are compared, so that the time taken does not tell which.
-            client.tokens.iter().fold(false, |found, kept| same_secret(token.as_bytes(), kept.as_bytes()) | found)
+        let fixed = shared.whose(|account| {
+            let tokens = account.medianova.iter().flat_map(|client| &client.tokens);
+            tokens.fold(false, |found, kept| same_secret(token.as_bytes(), kept.as_bytes()) | found)
         });
         fixed.or_else(|| self.sessions.account(token, now_ms))
     }
 
     /// The account that an API key and its secret are of.
     pub(super) fn of_key(shared: &Shared, key: &str, secret: &str) -> Option<usize> {
-        find(shared, |client| {
-            same_secret(key.as_bytes(), client.api_key.as_bytes())
-                & same_secret(secret.as_bytes(), client.api_secret.as_bytes())
+        shared.whose(|account| {
+            account.medianova.as_ref().is_some_and(|client| {
+                same_secret(key.as_bytes(), client.api_key.as_bytes())
+                    & same_secret(secret.as_bytes(), client.api_secret.as_bytes())
+            })
         })
     }
 
@@ -55,11 +57,6 @@ impl Clients {
     pub(super) fn host(&self, account: usize, resource: &str) -> Option<&str> {
         self.resources.get(account)?.get(&resource.to_ascii_lowercase()).map(String::as_str)
     }
-}
-
-fn find(shared: &Shared, is: impl Fn(&Medianova) -> bool) -> Option<usize> {
-    let clients = shared.accounts.iter().map(|member| member.account.medianova.as_ref());
-    clients.enumerate().fold(None, |found, (index, client)| if client.is_some_and(&is) { Some(index) } else { found })
 }
 
 /// Checks an account's credentials by themselves and against those of the accounts before it.

@@ -19,7 +19,7 @@ use serde_json::json as value;
 use crate::account::AccountError;
 use crate::api::{Refused, Shared};
 use crate::call::{Call, Reply, json, with_header};
-use crate::task::{Progress, Task, Tasks, hex, random};
+use crate::task::{Progress, Task, Tasks, hex, random, weight};
 use crate::time::rfc3339;
 use clients::Clients;
 use request::Page;
@@ -141,10 +141,10 @@ impl Dialect {
         }
         // Before the purge, so that there is none without an id.
         let id = uuid().map_err(|_| no_randomness())?;
-        let layers = Layers { edge: true, l2: shared.l2 };
+        let layers = Layers { edge: true, l2: true };
         let purged = shared.purge(account, selectors, Action::Invalidate, layers);
         let record = purged.map_err(|refused| refusal(&refused, host))?;
-        let size = paths.iter().map(String::len).sum();
+        let size = weight(&paths);
         let asked = Asked { resource: resource.uuid.to_ascii_lowercase(), paths };
         let task = Task { id: id.clone(), account, purge: Some(record.id), created_ms: call.now_ms, asked };
         self.tasks.add_weighed(task, size);

@@ -1,7 +1,6 @@
 //! What requests hold: the bodies of logins and purges, the parameters of lists. Unknown fields and parameters are ignored.
 
-use serde_json::{Map, Value};
-
+use crate::body::{Member, members};
 use crate::call::Call;
 
 /// Most paths of one purge, and most rows of one page.
@@ -13,15 +12,9 @@ const MOST: usize = 100;
 ///
 /// Names the field that is wrong.
 pub(super) fn login(body: &[u8]) -> Result<(String, String), String> {
-    let fields = object(body)?;
-    let text = |name: &str| {
-        fields
-            .get(name)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-            .ok_or_else(|| format!("{name} is required, a string"))
-    };
-    Ok((text("api_key")?, text("api_secret")?))
+    let [key, secret] = members(body, ["api_key", "api_secret"])?;
+    let required = |name: &str| format!("{name} is required, a string");
+    Ok((key.text().ok_or_else(|| required("api_key"))?, secret.text().ok_or_else(|| required("api_secret"))?))
 }
 
 /// The paths of a purge of a resource, as sent.
@@ -30,17 +23,13 @@ pub(super) fn login(body: &[u8]) -> Result<(String, String), String> {
 ///
 /// Names the field that is wrong.
 pub(super) fn paths(body: &[u8], resource: &str) -> Result<Vec<String>, String> {
-    let fields = object(body)?;
-    let named = fields.get("resource_uuid").and_then(Value::as_str).ok_or("resource_uuid is required, a string")?;
+    let [named, paths] = members(body, ["resource_uuid", "file_path"])?;
+    let named = named.text().ok_or("resource_uuid is required, a string")?;
     if !named.eq_ignore_ascii_case(resource) {
         return Err("resource_uuid is not that of the path".to_owned());
     }
-    let required = || format!("file_path is required, an array of 1 to {MOST} strings");
-    let paths = fields.get("file_path").and_then(Value::as_array).ok_or_else(required)?;
-    if paths.is_empty() || paths.len() > MOST {
-        return Err(required());
-    }
-    paths.iter().map(|path| path.as_str().map(str::to_owned)).collect::<Option<_>>().ok_or_else(required)
+    let paths = if let Member::List(paths) = paths { paths.texts(MOST) } else { None };
+    paths.ok_or_else(|| format!("file_path is required, an array of 1 to {MOST} strings"))
 }
 
 /// Which rows of a list are wanted.
@@ -68,13 +57,5 @@ impl Page {
     /// Rows before it.
     pub(super) fn skip(&self) -> usize {
         self.page.saturating_sub(1).saturating_mul(self.limit)
-    }
-}
-
-fn object(body: &[u8]) -> Result<Map<String, Value>, String> {
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err("the body is no JSON object".to_owned()),
-        Err(error) => Err(format!("the body is not JSON: {error}")),
     }
 }

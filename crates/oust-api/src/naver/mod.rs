@@ -18,7 +18,7 @@ use serde_json::json as value;
 use crate::account::{AccountError, Naver};
 use crate::api::Shared;
 use crate::call::{Call, Reply, json, with_header};
-use crate::task::{Progress, Task, Tasks, random};
+use crate::task::{Progress, Task, Tasks, random, weight};
 use crate::time::rfc3339;
 use request::{PurgeType, Request};
 
@@ -119,11 +119,11 @@ impl Dialect {
         let selectors = request.selectors(hosts).map_err(invalid)?;
         // Before the purge, so that there is none without an id.
         let id = self.fresh_id().map_err(|_| result(StatusCode::INTERNAL_SERVER_ERROR, "9999", "unknown error"))?;
-        let layers = Layers { edge: true, l2: shared.l2 };
+        let layers = Layers { edge: true, l2: true };
         let record = shared
             .purge_own(account, selectors, Action::Delete, layers)
             .map_err(|error| refused(&error, request.targets.len(), hosts))?;
-        let size = request.targets.iter().map(String::len).sum();
+        let size = weight(&request.targets);
         let asked = Asked { kind: request.kind, targets: request.targets, client: call.peer };
         let task = Task { id, account, purge: Some(record.id), created_ms: call.now_ms, asked };
         self.tasks.add_weighed(task, size);

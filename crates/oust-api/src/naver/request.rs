@@ -1,9 +1,9 @@
 //! The body of a purge, and what it takes. Unknown fields are ignored.
 
 use oust::Selector;
-use serde_json::Value;
 
 use super::pattern;
+use crate::body::{MAX_TEXTS, Member, members};
 
 /// What kind of targets a purge has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,20 +37,20 @@ impl Request {
     ///
     /// Names the field that is wrong.
     pub(super) fn read(body: &[u8]) -> Result<Self, String> {
-        let body: Value = serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
-        let fields = body.as_object().ok_or("the body is no JSON object")?;
-        let edge_id = fields.get("edgeId").and_then(Value::as_u64).ok_or("edgeId is required, a number (Long)")?;
-        let name = fields.get("purgeType").and_then(Value::as_str).unwrap_or_default();
+        let [edge_id, name, targets] = members(body, ["edgeId", "purgeType", "purgeTarget"])?;
+        let Member::Number(edge_id) = edge_id else { return Err("edgeId is required, a number (Long)".to_owned()) };
+        let name = name.text().unwrap_or_default();
         let kind = PurgeType::NAMES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
         let kind = kind.ok_or("purgeType is required: ALL, DIRECTORY, PATTERN or URL")?;
-        let targets = match (kind, fields.get("purgeTarget").filter(|target| !target.is_null())) {
-            (PurgeType::All, None) => Vec::new(),
-            (PurgeType::All, Some(_)) => return Err("purgeTarget is to be omitted with purgeType ALL".to_owned()),
-            (_, Some(Value::Array(targets))) if !targets.is_empty() => targets
-                .iter()
-                .map(|target| target.as_str().map(str::to_owned))
-                .collect::<Option<_>>()
-                .ok_or("purgeTarget is an array of strings")?,
+        let targets = match (kind, targets) {
+            (PurgeType::All, Member::Absent) => Vec::new(),
+            (PurgeType::All, _) => return Err("purgeTarget is to be omitted with purgeType ALL".to_owned()),
+            (_, Member::List(targets)) if targets.len > MAX_TEXTS => {
+                return Err(format!("purgeTarget has {} targets, the most is {MAX_TEXTS}", targets.len));
+            }
+            (_, Member::List(targets)) if targets.len > 0 => {
+                targets.texts(MAX_TEXTS).ok_or("purgeTarget is an array of strings")?
+            }
             _ => return Err(format!("purgeTarget is required with purgeType {name}: an array of one string or more")),
         };
         Ok(Self { edge_id, kind, targets })
@@ -60,7 +60,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// Names the target that is not what the type demands.
+    /// Names the target that is not what the type demands, or the limit all of them pass.
     pub(super) fn selectors(&self, hosts: &[String]) -> Result<Vec<Selector>, String> {
         let read = match self.kind {
             PurgeType::All => return Ok(hosts.iter().cloned().map(Selector::Host).collect()),
@@ -68,7 +68,12 @@ impl Request {
             PurgeType::Pattern => pattern::extension,
             PurgeType::Url => pattern::url,
         };
-        let mut selectors = Vec::with_capacity(hosts.len().saturating_mul(self.targets.len()));
+        let count = hosts.len().saturating_mul(self.targets.len());
+        if count > MAX_TEXTS {
+            let (targets, hosts) = (self.targets.len(), hosts.len());
+            return Err(format!("purgeTarget: {targets} targets of {hosts} hosts, the most is {MAX_TEXTS} together"));
+        }
+        let mut selectors = Vec::with_capacity(count);
         for host in hosts {
             for (index, target) in self.targets.iter().enumerate() {
                 selectors.extend(read(target, host).map_err(|reason| format!("purgeTarget[{index}]: {reason}"))?);

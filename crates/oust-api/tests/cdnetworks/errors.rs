@@ -176,7 +176,7 @@ fn regexes_are_limited() {
 }
 
 #[test]
-fn hosts_of_others_are_forbidden() {
+fn hosts_of_others_are_as_unknown_as_none() {
     let fixture = Fixture::with_sites(sites(), [account("acme", &["h"]), account("rival", &["other", "*.deep"])]);
     fixture.store("http://h/a");
     fixture.store("http://other/a");
@@ -192,7 +192,14 @@ fn hosts_of_others_are_forbidden() {
         texts.push(text.into());
         body[field] = texts.into();
         let answer = purge(&fixture, "acme", &body);
-        refused(&answer, 403, "Forbidden", "The host 'other' is not one of this account's.");
+        // As of a host that is nowhere: whether another account has it, and under which name, is not told.
+        let message = "The host 'other' has not been deployed in the 'production' environment.";
+        refused(&answer, 400, "InvalidPurgeUrl", message);
+    }
+    for (host, target) in [("nowhere", "production"), ("www.other", "production"), ("s", "staging")] {
+        let answer = purge(&fixture, "acme", &json!({ "fileUrls": [format!("http://{host}/a")], "target": target }));
+        let message = format!("The host '{host}' has not been deployed in the '{target}' environment.");
+        refused(&answer, 400, "InvalidPurgeUrl", &message);
     }
     let answer = purge(&fixture, "acme", &json!({ "dirUrls": ["http://h/**", "http://h/["], "target": "production" }));
     refused(&answer, 400, "InvalidPurgeUrl", "...");
@@ -274,4 +281,24 @@ fn a_cache_at_its_limit_is_busy() {
     assert_eq!(tokens["filePurgeTokens"], 1_999_998, "it cost nothing");
     fixture.cache.sweep();
     purged(&fixture, "acme", &body);
+}
+
+#[test]
+fn more_urls_than_any_engine_takes_are_not_looked_at() {
+    let fixture = Fixture::with_sites(sites(), [account("acme", &["h"])]);
+    let body = json!({ "fileUrls": vec![""; 100_001], "target": "production" });
+    let message = "fileUrls has 100001 entries, the most is 100000.";
+    refused(&purge(&fixture, "acme", &body), 400, "InvalidParameter", message);
+}
+
+#[test]
+fn header_fields_are_no_longer_than_a_selector_may_be() {
+    let fixture = Fixture::with_sites(sites(), [account("acme", &["h"])]);
+    let body = |length: usize| {
+        let fields = json!([{ "name": "x-a", "value": "v".repeat(length) }]);
+        json!({ "fileUrls": ["http://h/a"], "fileHeaders": fields, "target": "production" })
+    };
+    assert_eq!(purge(&fixture, "acme", &body(8_189)).status, 201);
+    let message = "fileHeaders are longer than 8192 bytes.";
+    refused(&purge(&fixture, "acme", &body(8_190)), 400, "InvalidParameter", message);
 }

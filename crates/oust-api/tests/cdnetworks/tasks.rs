@@ -240,3 +240,18 @@ fn sums() {
         refused(&answer, 400, "InvalidParameter", "...");
     }
 }
+
+#[test]
+fn a_period_before_what_lists_go_back_to_is_empty() {
+    let fixture = Fixture::new([account("acme", &["h"])]);
+    purged(&fixture, "acme", &json!({ "fileUrls": ["http://h/a"], "target": "production" }));
+    for (query, status) in [
+        ("enddate=2026-10-01T00:00:00Z", 200),
+        ("startdate=2026-09-01T00:00:00Z&enddate=2026-10-01T00:00:00Z", 200),
+        ("startdate=2026-10-02T00:00:00Z&enddate=2026-10-01T00:00:00Z", 400),
+    ] {
+        let answer = get(&fixture, "acme", &format!("/cdn/purges?{query}"));
+        assert_eq!(answer.status, status, "{query}: {}", answer.json);
+        assert!(status == 400 || answer.json["count"] == 0, "{query}");
+    }
+}

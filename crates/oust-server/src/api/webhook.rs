@@ -7,7 +7,7 @@
 //! 2. Redirects are answers like any other, that is none a webhook was taken with.
 //! 3. No log line holds a URL, a header field or a body: they may hold secrets.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -34,10 +34,6 @@ use super::address::is_public;
 
 /// How often it is asked what is due.
 const POLL: Duration = Duration::from_millis(100);
-/// How many are under way at once.
-const CONCURRENT: usize = 8;
-/// How many of them to one host: one that does not answer must not keep the others waiting.
-const CONCURRENT_HOST: usize = 2;
 /// How long one may take, from its name to the status.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -46,17 +42,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Webhooks {
     api: Arc<Api>,
     post: Arc<Post>,
-    /// Due, and not begun. While something waits, something is under way.
-    waiting: VecDeque<Callback>,
     calls: JoinSet<bool>,
-    /// What each of `calls` is.
-    under_way: HashMap<Id, Call>,
+    /// Which callback each of `calls` sends.
+    under_way: HashMap<Id, u64>,
 }
 
 impl Webhooks {
     pub(super) fn new(api: Arc<Api>) -> Self {
         let post = Arc::new(Post { patience: PATIENCE, tls: OnceLock::new() });
-        Self { api, post, waiting: VecDeque::new(), calls: JoinSet::new(), under_way: HashMap::new() }
+        Self { api, post, calls: JoinSet::new(), under_way: HashMap::new() }
     }
 
     /// Sends until `stop` turns true, then what is due by then; returns when nothing is under way.
@@ -66,15 +60,12 @@ impl Webhooks {
         let mut stopping = false;
         while !stopping || !self.calls.is_empty() {
             tokio::select! {
-                _ = stop.wait_for(|&stop| stop), if !stopping => {
-                    stopping = true;
-                    self.waiting.extend(self.api.due_callbacks());
-                }
-                _ = poll.tick(), if !stopping => self.waiting.extend(self.api.due_callbacks()),
+                _ = stop.wait_for(|&stop| stop), if !stopping => stopping = true,
+                _ = poll.tick(), if !stopping => {}
                 Some(ended) = self.calls.join_next_with_id() => {
                     let (id, delivered) = ended.unwrap_or_else(|error| (error.id(), false));
-                    if let Some(call) = self.under_way.remove(&id) {
-                        self.api.callback_done(call.callback, delivered);
+                    if let Some(callback) = self.under_way.remove(&id) {
+                        self.api.callback_done(callback, delivered);
                     }
                 }
             }
@@ -82,14 +73,10 @@ impl Webhooks {
         }
     }
 
-    /// Begins what may begin, the oldest first.
+    /// Begins with all that is due. How many that may be is the API's business: what it has handed out must not wait here until it counts as lost.
     fn begin(&mut self) {
-        while self.calls.len() < CONCURRENT {
-            let busy = |host: &str| self.under_way.values().filter(|call| call.host == host).count() >= CONCURRENT_HOST;
-            let next = self.waiting.iter().position(|callback| !busy(host(callback)));
-            let Some(callback) = next.and_then(|at| self.waiting.remove(at)) else { return };
-            let call = Call { callback: callback.id, host: host(&callback).to_owned() };
-            let post = self.post.clone();
+        for callback in self.api.due_callbacks() {
+            let (id, post) = (callback.id, self.post.clone());
             let task = self.calls.spawn(async move {
                 let sent = post.send(&callback).await;
                 match &sent {
@@ -98,22 +85,9 @@ impl Webhooks {
                 }
                 sent.is_ok()
             });
-            self.under_way.insert(task.id(), call);
+            self.under_way.insert(task.id(), id);
         }
     }
-}
-
-/// A callback that is being sent.
-#[derive(Debug)]
-struct Call {
-    callback: u64,
-    host: String,
-}
-
-/// Host and port of a callback, by what its URL says.
-fn host(callback: &Callback) -> &str {
-    let rest = callback.url.split_once("://").map_or(callback.url.as_str(), |(_, rest)| rest);
-    rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
 /// Why a webhook was not called.
@@ -344,27 +318,6 @@ mod tests {
             listener.set_nonblocking(true).expect("set");
             assert!(listener.accept().is_err(), "{host} was connected to");
         }
-    }
-
-    #[test]
-    fn a_host_that_does_not_answer_keeps_no_other_waiting() {
-        run(async {
-            let cache = oust::Config::new().background_sweep(false).build().expect("a cache");
-            let mut webhooks = Webhooks::new(Arc::new(Api::new(cache, []).expect("no accounts")));
-            let (silent, port) = listener();
-            let (other, other_port) = listener();
-            for _ in 0..20 {
-                webhooks.waiting.push_back(callback(format!("http://127.0.0.1:{port}/"), true));
-            }
-            webhooks.waiting.push_back(callback(format!("http://127.0.0.1:{other_port}/"), true));
-            let receiver = receive(other, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-            webhooks.begin();
-            assert_eq!((webhooks.calls.len(), webhooks.waiting.len()), (CONCURRENT_HOST + 1, 18));
-            let (id, delivered) = webhooks.calls.join_next_with_id().await.expect("one").expect("no panic");
-            assert!(delivered && webhooks.under_way[&id].host.ends_with(&other_port.to_string()));
-            assert!(receiver.join().expect("it was called").starts_with("POST / "));
-            drop(silent);
-        });
     }
 
     #[test]
