@@ -56,7 +56,7 @@ impl Config {
         self
     }
 
-    /// Purges kept in the history. Default 100,000.
+    /// Rules whose purges are kept in the history, as long as their selectors take no more than 64 MiB. Default 100,000.
     pub fn history(mut self, purges: usize) -> Self {
         self.history = Some(purges);
         self

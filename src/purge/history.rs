@@ -45,6 +45,12 @@ impl Record {
         }
     }
 
+    /// Bytes it keeps in memory, its selectors' texts for the most part.
+    fn bytes_held(&self) -> u64 {
+        let texts: usize = self.selectors.iter().map(|selector| size_of::<Selector>() + selector.text_bytes()).sum();
+        (size_of::<Self>() + self.by.len() + texts) as u64
+    }
+
     /// One more object of the memory tier ended by this purge.
     pub(crate) fn count(&self, bytes: u64) {
         self.objects.fetch_add(1, Ordering::Relaxed);
@@ -81,7 +87,10 @@ impl Record {
     }
 }
 
-/// The newest purges, bounded by the number of their rules.
+/// Bytes of selectors that the history holds at most; the newest purge stays whatever it takes.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// The newest purges, bounded by the number of their rules and by the bytes of their selectors.
 #[derive(Debug)]
 pub(crate) struct History {
     keep: u64,
@@ -93,6 +102,7 @@ struct Kept {
     /// In order of their numbers.
     records: VecDeque<Arc<Record>>,
     rules: u64,
+    bytes: u64,
 }
 
 impl History {
@@ -105,10 +115,12 @@ impl History {
         let mut forgotten = Vec::new();
         let mut kept = self.records.lock();
         kept.rules += record.last + 1 - record.first;
+        kept.bytes += record.bytes_held();
         kept.records.push_back(record);
-        while kept.rules > self.keep && kept.records.len() > 1 {
+        while (kept.rules > self.keep || kept.bytes > MAX_BYTES) && kept.records.len() > 1 {
             if let Some(oldest) = kept.records.pop_front() {
                 kept.rules -= oldest.last + 1 - oldest.first;
+                kept.bytes -= oldest.bytes_held();
                 forgotten.push(oldest);
             }
         }
@@ -129,5 +141,24 @@ impl History {
         let kept = self.records.lock();
         let end = before.map_or(kept.records.len(), |before| kept.records.partition_point(|r| r.last < before));
         kept.records.range(..end).rev().take(limit).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::purge::Purge;
+
+    #[test]
+    fn the_history_is_bounded_in_bytes_too() {
+        let history = History::new(100_000);
+        let text = "x".repeat(1 << 20);
+        for n in 1..=100 {
+            let purge = Purge::new(Selector::Tag(text.clone()));
+            history.push(Arc::new(Record::new(1, (n, n), &purge, 0)));
+        }
+        let kept = history.list(None, 1000);
+        assert!(kept.len() >= 60 && kept.len() < 64, "{}", kept.len());
+        assert_eq!((kept[0].last, history.of_rule(1).is_none()), (100, true));
     }
 }

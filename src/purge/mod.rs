@@ -28,7 +28,7 @@ pub use error::SelectorError;
 pub use match_set::MatchSet;
 pub(crate) use rules::{Rule, Snapshot};
 pub(crate) use selector::{Compiled, Shape, Subject, cost, is_below};
-pub use selector::{MAX_FIELDS, MAX_SELECTOR, Matcher, Selector};
+pub use selector::{MAX_FIELD_BYTES, MAX_FIELDS, MAX_SELECTOR, Matcher, Selector};
 pub use tags::{MAX_TAG, Tags, TagsRef};
 pub(crate) use verdict::Verdict;
 

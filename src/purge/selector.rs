@@ -27,6 +27,9 @@ pub const MAX_SELECTOR: usize = 8192;
 /// Most request fields of a [`Selector::Variant`].
 pub const MAX_FIELDS: usize = 128;
 
+/// Most bytes of those fields, names and values together.
+pub const MAX_FIELD_BYTES: usize = 16384;
+
 /// What a purge takes. See `docs/purge.md`.
 ///
 /// ```
@@ -215,6 +218,24 @@ impl Compiled {
 }
 
 impl Selector {
+    /// Bytes of its texts.
+    pub(crate) fn text_bytes(&self) -> usize {
+        match self {
+            Self::Variant { key, headers } => headers
+                .iter()
+                .fold(key.len(), |sum, (name, value)| sum.saturating_add(name.len()).saturating_add(value.len())),
+            Self::Url(text)
+            | Self::Key(text)
+            | Self::Pattern(text)
+            | Self::Glob(text)
+            | Self::LastWildcard(text)
+            | Self::Regex(text)
+            | Self::Host(text)
+            | Self::Tag(text) => text.len(),
+            Self::All => 0,
+        }
+    }
+
     /// What the rule table files: one or several, since `any://` and merged hosts can name several places.
     ///
     /// Aliases and key policies of `sites` are applied as they are to the keys of requests. O(text), but for a regex: parsing and compiling
@@ -286,6 +307,11 @@ fn key(text: &str, sites: &Sites) -> Result<Key, SelectorError> {
 fn fields(headers: &[(String, String)]) -> Result<HeaderMap, SelectorError> {
     if headers.len() > MAX_FIELDS {
         return Err(SelectorError::too_large("request fields", MAX_FIELDS));
+    }
+    let bytes =
+        headers.iter().fold(0_usize, |sum, (name, value)| sum.saturating_add(name.len()).saturating_add(value.len()));
+    if bytes > MAX_FIELD_BYTES {
+        return Err(SelectorError::too_large("bytes of request fields", MAX_FIELD_BYTES));
     }
     let mut map = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
