@@ -102,7 +102,7 @@ impl Engine {
             let mut walk = self.edge.index.walk(scope);
             let mut places = Vec::new();
             loop {
-                let more = walk.next_chunk(&mut places, |root| part.shape().covers_root(root));
+                let more = walk.next_chunk(&mut places, |dir| part.shape().reaches(dir));
                 for place in places.drain(..) {
                     let (shard, slot) = self.edge.at(place);
                     found.extend(self.edge.shards()[shard].table.read().in_slot(slot).cloned());

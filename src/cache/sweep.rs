@@ -16,6 +16,7 @@ use super::Engine;
 use crate::edge::index::{Place, Scope};
 use crate::edge::shard::Shard;
 use crate::entry::{EntryRef, Mark};
+use crate::key::root_len;
 use crate::purge::rules::Pending;
 use crate::purge::{Compiled, Rule, Shape, Snapshot, Subject};
 use crate::sync::point;
@@ -122,7 +123,11 @@ impl Engine {
     fn end_walked(&self, scope: Scope<'_>, parts: &[Part<'_>], by: Judge<'_>) {
         let mut walk = self.edge.index.walk(scope);
         let mut places: Vec<Place> = Vec::new();
-        let concerned = |root: &[u8]| parts.iter().any(|(_, part)| part.shape().covers_root(root));
+        // Below a root, asking many rules of each directory costs more than asking the table of what is in it.
+        let concerned = |dir: &[u8]| {
+            let below = parts.len() > FEW && root_len(dir) < dir.len();
+            below || parts.iter().any(|(_, part)| part.shape().reaches(dir))
+        };
         loop {
             let more = walk.next_chunk(&mut places, concerned);
             point("sweep:chunk");

@@ -408,9 +408,10 @@ impl Visit {
 }
 
 impl Walk<'_> {
-    /// Appends the next places to `out`; whether there may be more. For [`Scope::Hosts`], `host` is asked with each host's root
-    /// (`scheme://host[:port]/`). The stripe's lock is held for one chunk only.
-    pub(crate) fn next_chunk(&mut self, out: &mut Vec<Place>, mut host: impl FnMut(&[u8]) -> bool) -> bool {
+    /// Appends the next places to `out`; whether there may be more. `enter` is asked with each directory (`scheme://host[:port]/.../`) on the
+    /// way, roots of hosts included but not the directory of the scope, and says whether to go there. The stripe's lock is held for one
+    /// chunk only.
+    pub(crate) fn next_chunk(&mut self, out: &mut Vec<Place>, mut enter: impl FnMut(&[u8]) -> bool) -> bool {
         if self.stripe < self.last {
             let stripe = self.index.stripes[self.stripe].lock();
             if !self.started {
@@ -439,8 +440,10 @@ impl Walk<'_> {
                     } else if visit.children > 0 && !matches!(self.scope, Scope::Directory { recursive: false, .. }) {
                         visit.children -= 1;
                         let child = node.children[visit.children];
-                        self.stack.push(Visit::all(child));
                         left -= 1;
+                        if stripe.nodes.get(child as usize).is_some_and(|node| enter(&node.dir)) {
+                            self.stack.push(Visit::all(child));
+                        }
                     } else {
                         self.stack.pop();
                     }
@@ -455,7 +458,7 @@ impl Walk<'_> {
                     left -= end - from;
                 } else if let Some(next) = self.hosts.pop() {
                     left -= 1;
-                    if stripe.nodes.get(next as usize).is_some_and(|root| !root.dir.is_empty() && host(&root.dir)) {
+                    if stripe.nodes.get(next as usize).is_some_and(|root| !root.dir.is_empty() && enter(&root.dir)) {
                         self.stack.push(Visit::all(next));
                     }
                 } else {

@@ -103,6 +103,22 @@ struct Entry {
     mask: u64,
 }
 
+/// Where a text led to.
+enum Run {
+    /// Nothing that begins so matches.
+    Dead,
+    /// A beginning of it matched.
+    Matched,
+    /// More may match; `ends`: what there is does if nothing follows.
+    Open { ends: bool },
+}
+
+impl Run {
+    fn is_match(&self) -> bool {
+        matches!(self, Self::Matched | Self::Open { ends: true })
+    }
+}
+
 impl Automaton {
     /// Compiles. Positions are counted before anything is written out.
     ///
@@ -113,10 +129,21 @@ impl Automaton {
 
     /// Whether a beginning of `text` matches.
     pub(super) fn matches(&self, text: &[u8]) -> bool {
-        match (text, self.masks.len()) {
-            ([], _) => self.empty,
-            (_, 1) => self.narrow(text),
-            (_, words) if words <= FEW_WORDS => self.wide(text, &mut [0; FEW_WORDS]),
+        match text {
+            [] => self.empty,
+            _ => self.run(text).is_match(),
+        }
+    }
+
+    /// Whether anything that begins with `text` may match.
+    pub(super) fn survives(&self, text: &[u8]) -> bool {
+        !matches!(self.run(text), Run::Dead)
+    }
+
+    fn run(&self, text: &[u8]) -> Run {
+        match self.masks.len() {
+            1 => self.narrow(text),
+            words if words <= FEW_WORDS => self.wide(text, &mut [0; FEW_WORDS]),
             _ => self.wide(text, &mut [0; MAX_WORDS]),
         }
     }
@@ -132,12 +159,12 @@ impl Automaton {
     }
 
     /// A state set of one word.
-    fn narrow(&self, text: &[u8]) -> bool {
-        let Some(&Masks { loops, skip, sources, first, last }) = self.masks.first() else { return false };
+    fn narrow(&self, text: &[u8]) -> Run {
+        let Some(&Masks { loops, skip, sources, first, last }) = self.masks.first() else { return Run::Dead };
         let accept = self.accept;
         let mut places = first;
         if places & accept != 0 {
-            return true;
+            return Run::Matched;
         }
         for &byte in text {
             let row = self.rows.get(usize::from(self.class[usize::from(byte)])).copied().unwrap_or_default();
@@ -154,25 +181,25 @@ impl Automaton {
                 }
             }
             if (places == 0) | (places & accept != 0) {
-                return places != 0;
+                return if places == 0 { Run::Dead } else { Run::Matched };
             }
         }
-        places & last != 0
+        Run::Open { ends: places & last != 0 }
     }
 
     /// A state set of any number of words, in `buffer`, which is zero.
-    fn wide(&self, text: &[u8], buffer: &mut [u64]) -> bool {
+    fn wide(&self, text: &[u8], buffer: &mut [u64]) -> Run {
         let words = self.masks.len();
-        let Some(places) = buffer.get_mut(..words) else { return false };
+        let Some(places) = buffer.get_mut(..words) else { return Run::Dead };
         for (place, masks) in places.iter_mut().zip(&self.masks) {
             *place = masks.first;
         }
         if places.last().is_some_and(|place| place & self.accept != 0) {
-            return true;
+            return Run::Matched;
         }
         for &byte in text {
             let row = usize::from(self.class[usize::from(byte)]) * words;
-            let Some(row) = self.rows.get(row..row + words) else { return false };
+            let Some(row) = self.rows.get(row..row + words) else { return Run::Dead };
             let (mut shifted, mut carry) = (0, false);
             let (mut alive, mut hit) = (0, 0);
             for ((place, row), masks) in places.iter_mut().zip(row).zip(&self.masks) {
@@ -188,16 +215,16 @@ impl Automaton {
                 *place = next;
             }
             if alive == 0 {
-                return false;
+                return Run::Dead;
             }
             if hit != 0 {
                 self.apply(places);
             }
             if places.last().is_some_and(|place| place & self.accept != 0) {
-                return true;
+                return Run::Matched;
             }
         }
-        places.iter().zip(&self.masks).any(|(place, masks)| place & masks.last != 0)
+        Run::Open { ends: places.iter().zip(&self.masks).any(|(place, masks)| place & masks.last != 0) }
     }
 
     /// Adds what the groups reach.

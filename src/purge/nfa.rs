@@ -79,6 +79,18 @@ impl Nfa {
 
     /// Whether the whole of `text` matches; its first `path` bytes are the path's.
     pub(super) fn matches(&self, text: &[u8], path: usize) -> bool {
+        self.run(text, path, |states| {
+            states.get(self.accept / 64).is_some_and(|word| word >> (self.accept % 64) & 1 == 1)
+        })
+    }
+
+    /// Whether anything that begins with `text`, which is of the path, may match.
+    pub(super) fn survives(&self, text: &[u8]) -> bool {
+        self.run(text, text.len(), |_| true)
+    }
+
+    /// What `end` says of the states after `text`; false if there are none.
+    fn run(&self, text: &[u8], path: usize, end: impl Fn(&[u64]) -> bool) -> bool {
         let mut states = [0_u64; MAX_WORDS];
         let Some(states) = states.get_mut(..self.words) else { return false };
         set(states, 0);
@@ -99,7 +111,7 @@ impl Nfa {
                 return false;
             }
         }
-        states.get(self.accept / 64).is_some_and(|word| word >> (self.accept % 64) & 1 == 1)
+        end(states)
     }
 }
 

@@ -214,6 +214,18 @@ impl Program {
         }
     }
 
+    /// Whether it may take anything in a directory or below.
+    pub(crate) fn reaches(&self, dir: &[u8]) -> bool {
+        let Some(rest) = dir.strip_prefix(&*self.text.literal) else { return self.text.literal.starts_with(dir) };
+        match &self.text.body {
+            Body::Mixed { nfa, .. } => nfa.survives(rest),
+            Body::Regex { start, engine: Engine::Bits(automaton), .. } => {
+                dir.get(*start..).is_none_or(|text| automaton.survives(text))
+            }
+            _ => true,
+        }
+    }
+
     /// Whether it takes a key, looked at from byte `from` on. See the module for what bounds the time.
     pub(crate) fn matches(&self, key: KeyRef<'_>, from: usize) -> bool {
         let path = usize::from(key.layout().path_end);

@@ -169,11 +169,13 @@ impl Shape {
         }
     }
 
-    /// Whether it may take objects of a host, given by its root (`scheme://host[:port]/`).
-    pub(crate) fn covers_root(&self, root: &[u8]) -> bool {
+    /// Whether it may take anything in a directory (`scheme://host[:port]/.../`) or below: what a walk of a tree need not enter is told by
+    /// directories alone, whatever they hold. O(directory), with an automaton for each byte its work.
+    pub(crate) fn reaches(&self, dir: &[u8]) -> bool {
         match self {
-            Self::Host { name, below: false, .. } => host_of(root) == &**name,
-            Self::Host { name, .. } | Self::Below { name, .. } => host_of(root).ends_with(name),
+            Self::Host { name, below: false, .. } => host_of(dir) == &**name,
+            Self::Host { name, .. } | Self::Below { name, .. } => host_of(dir).ends_with(name),
+            Self::Residual(program) => program.reaches(dir),
             _ => true,
         }
     }

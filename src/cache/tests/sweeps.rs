@@ -103,6 +103,41 @@ fn many_rules_of_hosts_and_of_hosts_below_a_name() {
     rig.check();
 }
 
+/// A walk leaves out the directories in which an automaton has died, and none else.
+#[test]
+fn directories_where_nothing_can_match_are_not_entered() {
+    let rig = rig();
+    let urls: Vec<String> = ["a/", "a/b/", "a/b/c/", "b/", "b/a/", "x/", "x/a/b/", ""]
+        .iter()
+        .flat_map(|dir| ["", "a", "b.x", "c/a.x?q=/a"].map(|name| format!("http://h/{dir}{name}")))
+        .collect();
+    for selector in [
+        Selector::Regex("http://h/[ab]/[bc]*/?a".into()),
+        Selector::Regex("http://h/(a|b/a)/.{0,3}x$".into()),
+        Selector::Regex("http://h/[a-c/]+x".into()),
+        Selector::Regex("http://h/[^x]/.*\\.x$".into()),
+        Selector::Pattern("http://h/*/b/**x*".into()),
+        Selector::Pattern("http://h/a*/**c/*a*".into()),
+        Selector::Glob("http://h/*b*c*x*".into()),
+    ] {
+        urls.iter().for_each(|url| drop(rig.cache.purge(&Purge::new(Selector::Url(url.clone())))));
+        rig.cache.sweep();
+        urls.iter().for_each(|url| rig.store(url, "body"));
+        let matcher = Matcher::new(&selector, &Sites::default()).unwrap();
+        let taken = urls.iter().filter(|url| matcher.matches(key(url).as_ref())).count();
+        let purge = Purge::new(selector.clone());
+        assert_eq!(
+            rig.cache.explain(&purge, Duration::from_secs(60)).unwrap().edge.objects,
+            taken as u64,
+            "{selector:?}"
+        );
+        let purge = rig.purge(selector.clone());
+        rig.cache.sweep();
+        assert_eq!(ended(&rig, &purge), taken as u64, "{selector:?}");
+        assert!(taken > 0 && taken < urls.len(), "{selector:?} takes {taken}");
+    }
+}
+
 struct Random(u64);
 
 impl Random {
