@@ -114,7 +114,7 @@ fn directories_where_nothing_can_match_are_not_entered() {
     for selector in [
         Selector::Regex("http://h/[ab]/[bc]*/?a".into()),
         Selector::Regex("http://h/(a|b/a)/.{0,3}x$".into()),
-        Selector::Regex("http://h/[a-c/]+x".into()),
+        Selector::Regex("http://h/[a-c/.]+x".into()),
         Selector::Regex("http://h/[^x]/.*\\.x$".into()),
         Selector::Pattern("http://h/*/b/**x*".into()),
         Selector::Pattern("http://h/a*/**c/*a*".into()),
