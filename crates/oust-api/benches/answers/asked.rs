@@ -132,7 +132,6 @@ impl Kind {
             (Dialect::Cdnetworks, "url") => cdnetworks("fileUrls", &format!("https://{host}{file}")),
             (Dialect::Cdnetworks, "directory") => cdnetworks("dirUrls", &format!("https://{host}{directory}*")),
             (Dialect::Cdnetworks, _) => {
-                let host = host.replace('.', "\\\\.");
                 cdnetworks("regexPatterns", &format!("https://{host}{directory}a-[0-9a-f]+-photo\\\\.css"))
             }
             (Dialect::ImageKit, _) => {
