@@ -4,11 +4,14 @@
     cargo run -p oust-api --example apis &
     crates/oust-api/tests/sdk/run.py
     crates/oust-api/tests/sdk/run.py --base http://127.0.0.1:8082 --admin http://127.0.0.1:8081
+    crates/oust-api/tests/sdk/run.py --serve target/debug/oust
 
-The server has an account with the host and credentials named by the options. Packages are installed, pinned, into a temporary directory, or into
---prefix and kept there. With --admin each purge is looked up in the history of the admin API.
+The server has an account with the host and credentials named by the options; with --serve it is started, and stopped, here. Packages are installed,
+pinned, into a temporary directory, or into --prefix and kept there. With --admin each purge is looked up in the history of the admin API. With
+--cdnetworks that vendor's documented client, cdnetworks.sh, is run first: it needs no package.
 
-Prints a line per check. Exit status: 0 all passed, 1 one failed, 77 a package could not be had, so that nothing is known.
+Prints a line per check. Exit status: 0 all passed, 1 one failed, 77 none failed, but a package or program could not be had: what needs it is not
+known.
 """
 
 import argparse
@@ -26,6 +29,8 @@ import time
 import urllib.parse
 import urllib.request
 import venv
+
+from serve import Server
 
 HERE = pathlib.Path(__file__).resolve().parent
 NPM = ["azion@3.1.2", "@imagekit/nodejs@7.11.0"]
@@ -66,8 +71,11 @@ def packages(prefix):
     for name, package in PYPI.items():
         done = prefix / name / "installed"
         if not done.exists():
-            venv.create(prefix / name, with_pip=True)
-            install([str(prefix / name / "bin" / "pip"), "install", "--quiet", "--retries", "2", package], package)
+            try:
+                venv.create(prefix / name, with_pip=True)
+            except subprocess.CalledProcessError:
+                raise Skip("python3 has no ensurepip: python3-venv is not installed") from None
+            install([str(prefix / name / "bin" / "python"), "-m", "pip", "install", "--quiet", "--retries", "2", package], package)
             done.touch()
 
 
@@ -176,6 +184,26 @@ def imagekits(checks, prefix, root):
         imagekit(checks, name, [str(python), str(HERE / script)], root, errors)
 
 
+def cdnetworks(checks):
+    """cdnetworks.sh, on the hosts of the document."""
+    user, key = checks.options.cdnetworks.split(":", 1)
+    environment = {**os.environ, "NO_PROXY": "*", "no_proxy": "*"}
+    done = run(["bash", str(HERE / "cdnetworks.sh"), checks.options.base, user, key], env=environment)
+    if done.returncode == 77:
+        raise Skip("curl or openssl is not installed")
+    checks.check("cdnetworks.sh", done.returncode == 0, done.stdout + done.stderr)
+
+
+def check_all(checks, prefix):
+    """All checks; raises Skip at the first that cannot be made."""
+    if checks.options.cdnetworks:
+        cdnetworks(checks)
+    packages(prefix)
+    root = f"http://{checks.options.host}/sdk-{secrets.token_hex(4)}"
+    azion(checks, prefix, root)
+    imagekits(checks, prefix, root)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", default="http://127.0.0.1:8082", help="the purge APIs (%(default)s)")
@@ -186,28 +214,36 @@ def main():
     parser.add_argument("--foreign", default="www.example.org", help="a host that is not the account's (%(default)s)")
     parser.add_argument("--azion-token", default="azion-token")
     parser.add_argument("--imagekit-key", default="imagekit-key")
+    parser.add_argument("--cdnetworks", metavar="USER:KEY", help="credentials of CDNetworks; without, it is not asked")
+    parser.add_argument("--serve", metavar="OUST", type=pathlib.Path, help="the program whose server is started here, instead of --base and --admin")
     parser.add_argument("--prefix", type=pathlib.Path, help="where packages are installed and kept")
     options = parser.parse_args()
-    options.base = options.base.rstrip("/")
-    options.admin = options.admin and options.admin.rstrip("/")
 
     checks = Checks(options)
+    skipped = None
     with contextlib.ExitStack() as stack:
         prefix = options.prefix
         if prefix is None:
             prefix = pathlib.Path(tempfile.mkdtemp(prefix="oust-sdk-"))
             stack.callback(shutil.rmtree, prefix, ignore_errors=True)
-        prefix = prefix.resolve()
+        server = None
+        if options.serve is not None:
+            options.cdnetworks = options.cdnetworks or "cdn-user:cdn-key"
+            names = ["account", "host", "azion_token", "imagekit_key", "cdnetworks"]
+            server = stack.enter_context(Server(options.serve, **{name: getattr(options, name) for name in names}))
+            options.base, options.admin = server.base, server.admin
+        options.base = options.base.rstrip("/")
+        options.admin = options.admin and options.admin.rstrip("/")
         try:
-            packages(prefix)
+            check_all(checks, prefix.resolve())
         except Skip as reason:
-            print(f"skipped: {reason}", file=sys.stderr)
-            return 77
-        root = f"http://{options.host}/sdk-{secrets.token_hex(4)}"
-        azion(checks, prefix, root)
-        imagekits(checks, prefix, root)
-    print(f"{checks.failed} failed" if checks.failed else "all passed")
-    return 1 if checks.failed else 0
+            skipped = reason
+        if server is not None:
+            checks.check("the server ends when it is told to", (status := server.stop()) == 0, (status, server.said()[-2000:]))
+    print(f"{checks.failed} failed" if checks.failed else "none failed" if skipped else "all passed")
+    if skipped:
+        print(f"skipped: {skipped}", file=sys.stderr)
+    return 1 if checks.failed else 77 if skipped else 0
 
 
 if __name__ == "__main__":
