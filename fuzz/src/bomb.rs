@@ -251,8 +251,8 @@ impl Bomb {
             let tell = || format!("{} ({} bytes) under {:?}", shortened(text), text.len(), self.history);
             let leeway = self.leeway as usize;
             let (bytes, calls) = (MAX_JUDGE_BYTES * leeway, MAX_JUDGE_CALLS * leeway);
-            let modest = cost.spent.bytes <= bytes && cost.spent.calls <= calls;
-            assert!(modest, "{cost:?}, at most {bytes} bytes in {calls} calls: {}", tell());
+            let modest = cost.spent.peak <= bytes && cost.spent.calls <= calls;
+            assert!(modest, "{cost:?}, at most {bytes} bytes at once and {calls} calls: {}", tell());
             let most = MAX_JUDGE_MICROS * u64::from(self.leeway);
             assert!(cost.micros <= most, "{cost:?}, at most {most} us: {}", tell());
         }
