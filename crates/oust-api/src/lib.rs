@@ -34,6 +34,7 @@ mod medianova;
 mod naver;
 mod rate;
 mod service;
+mod shared;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -41,7 +42,8 @@ mod time;
 mod variation;
 
 pub use account::{Account, AccountError, Azion, Cdnetworks, ImageKit, Medianova, Naver};
-pub use api::{Api, Callback, MAX_BODY};
+pub use api::{Api, MAX_BODY};
 pub use dialect::Dialect;
 pub use rate::Rate;
 pub use service::ApiService;
+pub use shared::Callback;

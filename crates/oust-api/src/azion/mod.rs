@@ -17,9 +17,9 @@ use oust::{Action, Key, Selector};
 use self::answer::{Outcome, Problem, with_fields};
 use self::request::{Asked, Kind, Route, Version};
 use crate::account::{Account, AccountError, canonical_host, same_secret};
-use crate::api::{Refused, Shared};
 use crate::call::{Call, Reply, empty};
 use crate::rate::{Limiter, Rate};
+use crate::shared::{Refused, Shared};
 use crate::variation;
 
 /// URLs and keys an account may name, over all requests.

@@ -20,8 +20,8 @@ use sha2::{Digest, Sha256};
 
 use super::refusal::Refusal;
 use crate::account::{AccountError, Cdnetworks, same_secret};
-use crate::api::Shared;
 use crate::call::Call;
+use crate::shared::Shared;
 use crate::task::hex;
 
 /// How far a proof's time may be from ours, in seconds.

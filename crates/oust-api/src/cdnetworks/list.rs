@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::purge::{PurgeTask, Purges, State, Target, Verb};
 use super::refusal::Refusal;
 use super::{page, typed};
-use crate::api::Shared;
 use crate::call::{Call, Reply};
+use crate::shared::Shared;
 use crate::time::rfc3339;
 
 /// How far back lists go, in seconds: 15 days.

@@ -24,8 +24,8 @@ use self::purge::Purges;
 use self::refusal::Refusal;
 use self::webhook::Webhooks;
 use crate::account::AccountError;
-use crate::api::{Callback, Shared};
 use crate::call::{Call, Reply, empty, json, with_header};
+use crate::shared::{Callback, Shared};
 use crate::task::{hex, random};
 
 /// The dialect's state.

@@ -13,10 +13,10 @@ use super::refusal::Refusal;
 use super::webhook::Webhooks;
 use super::{created, typed};
 use crate::account::{Account, Hosts, canonical_host};
-use crate::api::{Refused, Shared};
 use crate::body::MAX_TEXTS;
 use crate::call::{Call, Reply};
 use crate::rate::{Limiter, Rate};
+use crate::shared::{Refused, Shared};
 use crate::task::{Progress, Task, Tasks, hex, random, weight};
 use crate::time::rfc3339;
 

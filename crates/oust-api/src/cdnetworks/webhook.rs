@@ -19,8 +19,8 @@ use super::auth::date_password;
 use super::delivery::{Deliveries, MAX_PENDING, Outcome, Pending};
 use super::refusal::Refusal;
 use super::{created, page, typed};
-use crate::api::{Callback, Shared};
 use crate::call::{Call, Reply, empty};
+use crate::shared::{Callback, Shared};
 use crate::task::{hex, random};
 use crate::time::{instant, rfc3339};
 

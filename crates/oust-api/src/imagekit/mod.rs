@@ -13,10 +13,10 @@ use oust::purge::{Layers, PurgeErrorKind};
 use serde_json::json;
 
 use crate::account::{AccountError, ImageKit, same_secret};
-use crate::api::{Refused, Shared};
 use crate::body::members;
 use crate::call::{Call, Reply, json, with_header};
 use crate::rate::{Limiter, Quota, Rate};
+use crate::shared::{Refused, Shared};
 use crate::task::{Progress, Task, Tasks, hex, random};
 
 const PATH: &str = "/v1/files/purge";

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::session::Sessions;
 use crate::account::{AccountError, Medianova, canonical_host, same_secret};
-use crate::api::{Member, Shared};
+use crate::shared::{Member, Shared};
 
 /// The accounts' resources, by account, and the tokens they logged in for.
 #[derive(Debug)]

@@ -17,8 +17,8 @@ use serde::Serialize;
 use serde_json::json as value;
 
 use crate::account::AccountError;
-use crate::api::{Refused, Shared};
 use crate::call::{Call, Reply, json, with_header};
+use crate::shared::{Refused, Shared};
 use crate::task::{Progress, Task, Tasks, hex, random, weight};
 use crate::time::rfc3339;
 use clients::Clients;

@@ -16,8 +16,8 @@ use serde::Serialize;
 use serde_json::json as value;
 
 use crate::account::{AccountError, Naver};
-use crate::api::Shared;
 use crate::call::{Call, Reply, json, with_header};
+use crate::shared::Shared;
 use crate::task::{Progress, Task, Tasks, random, weight};
 use crate::time::rfc3339;
 use request::{PurgeType, Request};

@@ -8,8 +8,8 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use crate::account::{Naver, same_secret};
-use crate::api::Shared;
 use crate::call::Call;
+use crate::shared::Shared;
 
 const TIMESTAMP: &str = "x-ncp-apigw-timestamp";
 const ACCESS_KEY: &str = "x-ncp-iam-access-key";
