@@ -6,6 +6,7 @@
 mod alloc;
 mod bomb;
 mod canonical;
+mod dialect;
 mod engine;
 mod ops;
 mod pattern;
@@ -14,5 +15,6 @@ mod set;
 
 pub use bomb::rule_bomb;
 pub use canonical::canonical_equivalence;
+pub use dialect::dialect_patterns;
 pub use ops::ops_vs_model;
 pub use pattern::pattern_vs_reference;

@@ -34,3 +34,8 @@ fn ops_vs_model() {
 fn rule_bomb() {
     replay("rule_bomb", oust_fuzz::rule_bomb);
 }
+
+#[test]
+fn dialect_patterns() {
+    replay("dialect_patterns", oust_fuzz::dialect_patterns);
+}
