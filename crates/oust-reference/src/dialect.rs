@@ -147,6 +147,7 @@ impl Dialect {
         // What a client's URL is that holds the separator is said, whether a vendor takes such a one is not.
         let has_variations = matches!(self, Self::AzionCachekey | Self::AzionWildcard | Self::CdnetworksRegex);
         read.may_be_refused |= !has_variations && find(text, b"@@").is_some();
+        read.may_be_refused |= may_be_dots(text);
         Ok(read)
     }
 }
@@ -223,6 +224,21 @@ fn scheme(text: &[u8]) -> (Option<Vec<u8>>, &[u8]) {
     }
 }
 
+/// Whether a segment is `.`, wildcards, `.`: whether that is a dot segment, as it is with empty runs, is not said.
+fn may_be_dots(text: &[u8]) -> bool {
+    let inside = |segment: &[u8]| {
+        let inner = segment.strip_prefix(b".").and_then(|rest| rest.strip_suffix(b"."));
+        inner.is_some_and(|inner| !inner.is_empty() && inner.iter().all(|&b| b == b'*'))
+    };
+    let decoded = decoded(text);
+    decoded.split(|b| b"/?".contains(b)).any(inside)
+}
+
+/// Whether a variation begins in what might be a scheme.
+fn is_torn(text: &[u8]) -> bool {
+    find(text, b"://").is_some_and(|at| find(&text[..at], b"@@").is_some())
+}
+
 /// The URL of a purge in canonical form.
 fn purge_url(text: &[u8]) -> Result<Vec<u8>, Refused> {
     if out_of_scope(text) {
@@ -260,7 +276,7 @@ fn azion_url(text: &[u8]) -> Result<DialectMatcher, Refused> {
 /// A key in one of three spellings.
 fn azion_cachekey(text: &[u8]) -> Result<DialectMatcher, Refused> {
     // Azion writes `@@` alone where variations are switched on and a key has none.
-    if split_key(text).1.is_some_and(|variation| variation.is_empty() || variation.starts_with(b"@")) {
+    if is_torn(text) || split_key(text).1.is_some_and(|variation| variation.is_empty() || variation.starts_with(b"@")) {
         return Err(Refused::Unknown);
     }
     let texts = if may_be_glued(text) {
@@ -279,7 +295,7 @@ fn azion_cachekey(text: &[u8]) -> Result<DialectMatcher, Refused> {
 
 /// A glob.
 fn azion_wildcard(text: &[u8]) -> Result<DialectMatcher, Refused> {
-    if may_be_glued(text) || split_key(text).1.is_some_and(<[u8]>::is_empty) {
+    if is_torn(text) || may_be_glued(text) || split_key(text).1.is_some_and(<[u8]>::is_empty) {
         return Err(Refused::Unknown);
     }
     let form = matchers(azion_texts(text)?, Selector::Glob)?;
@@ -309,6 +325,10 @@ fn is_bare(text: &[u8]) -> bool {
 
 /// `/dir/*`, at any depth.
 fn naver_directory(text: &[u8]) -> Result<Tail, Refused> {
+    // The vendor's text prints `/\*`, which is read as an artefact; whether it is accepted as well is not said.
+    if text.contains(&b'\\') {
+        return Err(Refused::Unknown);
+    }
     let dir = text.strip_suffix(b"*").ok_or(Refused::Malformed)?;
     if !dir.starts_with(b"/") || !dir.ends_with(b"/") || dir.contains(&b'*') {
         return Err(Refused::Malformed);
@@ -321,6 +341,9 @@ fn naver_directory(text: &[u8]) -> Result<Tail, Refused> {
 
 /// `/dir/*.ext`, at any depth; and whether it is said that it is accepted.
 fn naver_pattern(text: &[u8]) -> Result<(Tail, bool), Refused> {
+    if text.contains(&b'\\') {
+        return Err(Refused::Unknown);
+    }
     let star = text.iter().position(|&b| b == b'*').ok_or(Refused::Malformed)?;
     let (dir, ext) = (&text[..star], &text[star + 1..]);
     if !dir.starts_with(b"/") || !dir.ends_with(b"/") || ext.contains(&b'*') || !ext.starts_with(b".") {
@@ -411,11 +434,12 @@ fn cdnetworks_file(text: &[u8]) -> Result<DialectMatcher, Refused> {
 
 /// One URL with its variations, or the last run of `*` a wildcard.
 fn cdnetworks_dir(text: &[u8]) -> Result<DialectMatcher, Refused> {
+    // Whether these are URLs of clients or patterns, in which `@@` begins a variation.
+    if find(text, b"@@").is_some() {
+        return Err(Refused::Unknown);
+    }
     let may_be_refused = cdnetworks_url(text, false)?;
     let form = if text.contains(&b'*') {
-        if find(text, b"@@").is_some() {
-            return Err(Refused::Unknown);
-        }
         matchers(vec![text.to_vec()], Selector::LastWildcard)?
     } else {
         Form::Urls(vec![purge_url(text)?])
@@ -429,8 +453,8 @@ fn cdnetworks_regex(text: &[u8]) -> Result<DialectMatcher, Refused> {
         return Err(Refused::Malformed);
     }
     let host = &rest[..rest.iter().position(|&b| b == b'/').unwrap_or(rest.len())];
-    // A host name is asked for: of ports and addresses nothing is said.
-    if host.iter().any(|b| b":[%".contains(b)) {
+    // A host name is asked for: of ports and addresses nothing is said. Nor whether a space may stand in a quantifier.
+    if host.iter().any(|b| b":[%".contains(b)) || text.contains(&b' ') {
         return Err(Refused::Unknown);
     }
     let selector = Selector::Regex(text.to_vec());
@@ -468,6 +492,10 @@ fn imagekit(text: &[u8]) -> Result<DialectMatcher, Refused> {
 fn imagekit_admits(path: &[u8]) -> Option<bool> {
     if path == b"media/catalog/" || path == b"s/files/" {
         return Some(false);
+    }
+    // These take as much and more, and have two levels.
+    if path == b"media/catalog" || path == b"s/files" {
+        return None;
     }
     // Encodings make characters hard to count; levels are those of a plain path.
     let levels: Vec<&[u8]> = path.split(|&b| b == b'/').collect();
@@ -579,6 +607,7 @@ mod tests {
             (NaverPattern, "/*.a/b"),
             (Medianova, "/a@@*"),
             (CdnetworksDir, "http://h/a@@*"),
+            (NaverDirectory, "/a/\\*"),
             (CdnetworksRegex, "http://h:81/a"),
         ] {
             assert_eq!(dialect.read(pattern, "h").err(), Some(Refused::Unknown), "{} {pattern}", dialect.name());
