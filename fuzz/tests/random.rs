@@ -50,3 +50,8 @@ fn rule_bomb() {
 fn dialect_patterns() {
     run(oust_fuzz::dialect_patterns, 1200);
 }
+
+#[test]
+fn dialect_requests() {
+    run(oust_fuzz::dialect_requests, 1200);
+}

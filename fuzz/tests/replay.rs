@@ -39,3 +39,8 @@ fn rule_bomb() {
 fn dialect_patterns() {
     replay("dialect_patterns", oust_fuzz::dialect_patterns);
 }
+
+#[test]
+fn dialect_requests() {
+    replay("dialect_requests", oust_fuzz::dialect_requests);
+}
