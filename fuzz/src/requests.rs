@@ -39,6 +39,8 @@ const THEIRS: [&str; 4] = [
     "http://sub.example.com/a?b=c@@v=1",
     "http://www.example.com.other.example/a",
 ];
+/// Hosts of nobody and of others.
+const FOREIGN: [&str; 4] = ["other.example", "sub.example.com", "www.example.com.other.example", "nobody.example"];
 /// What paths, hosts, escapes, numbers and JSON break on.
 const WORDS: [&str; 40] = [
     "*",
@@ -269,6 +271,17 @@ fn text(entropy: &mut Entropy<'_>) -> String {
             let own = pattern.replacen("://h/", "://www.example.com/", 1);
             if own.starts_with("h/") { format!("www.example.com{}", &own[1..]) } else { own }
         }
+        // Something that is there, whole or its beginning.
+        10..=12 => {
+            let key = if entropy.one_in(2) { entropy.pick(&THEIRS) } else { entropy.pick(&OURS) };
+            let url = key.split("@@").next().unwrap_or(key);
+            match entropy.below(4) {
+                0 => key.to_owned(),
+                1 => url.to_owned(),
+                2 => format!("{url}*"),
+                _ => format!("{}/*", url.rsplit_once('/').map_or(url, |(dir, _)| dir)),
+            }
+        }
         9 => entropy.pick(&WORDS).repeat(1 + entropy.below(256) * entropy.below(32)),
         _ => (0..entropy.below(6)).map(|_| entropy.pick(&WORDS)).collect(),
     }
@@ -308,7 +321,10 @@ fn change(entropy: &mut Entropy<'_>, at: &mut Value) {
                 change(entropy, &mut items[index]);
             }
         },
-        Value::String(old) if !entropy.one_in(3) => {
+        Value::String(old) if entropy.one_in(3) => {
+            *old = old.replacen("www.example.com", entropy.pick(&FOREIGN), 1);
+        }
+        Value::String(old) if entropy.one_in(2) => {
             let mut bytes = std::mem::take(old).into_bytes();
             damage(entropy, &mut bytes);
             *old = String::from_utf8_lossy(&bytes).into_owned();
