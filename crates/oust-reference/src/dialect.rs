@@ -290,7 +290,9 @@ fn azion_cachekey(text: &[u8]) -> Result<DialectMatcher, Refused> {
     } else {
         azion_texts(text)?
     };
-    matchers(texts, Selector::Key).map(sure)
+    // "Always read as a scheme" and "https is tried first": whether `http` is tried after an `https` without a host behind it, is not said.
+    let may_be_refused = may_be_glued(text) && text.starts_with(b"https") && texts[0].starts_with(b"http:");
+    Ok(DialectMatcher { form: matchers(texts, Selector::Key)?, may_be_refused })
 }
 
 /// A glob.
