@@ -7,13 +7,10 @@ use oust::purge::{MatchSet, PurgeErrorKind};
 use oust::site::Sites;
 use oust::{Action, Key};
 use oust_reference::{Entropy, Matcher, Selector, parse_key};
-use rustix::time::{ClockId, clock_gettime};
 
-use crate::alloc::{Spent, spent};
+use crate::cost::{Cost, SLOW, measured};
 use crate::engine;
 
-/// Sanitizers and builds without optimisation are slow.
-const SLOW: u64 = 20;
 /// CPU time to compile and publish one selector.
 const MAX_ADD_MICROS: u64 = 50_000 * SLOW;
 /// CPU time to judge one key.
@@ -284,21 +281,4 @@ fn shortened(text: &[u8]) -> String {
     } else {
         format!("{}[..{} bytes..]{}", &all[..200], all.len() - 260, &all[all.len() - 60..])
     }
-}
-
-#[derive(Debug)]
-struct Cost {
-    micros: u64,
-    spent: Spent,
-}
-
-fn cpu_micros() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1000
-}
-
-fn measured<T>(body: impl FnOnce() -> T) -> (T, Cost) {
-    let before = cpu_micros();
-    let (out, spent) = spent(body);
-    (out, Cost { micros: cpu_micros() - before, spent })
 }

@@ -6,13 +6,19 @@
 mod alloc;
 mod bomb;
 mod canonical;
+mod cost;
+mod dialect;
 mod engine;
 mod ops;
 mod pattern;
+mod requests;
 mod rig;
 mod set;
+mod signed;
 
 pub use bomb::rule_bomb;
 pub use canonical::canonical_equivalence;
+pub use dialect::dialect_patterns;
 pub use ops::ops_vs_model;
 pub use pattern::pattern_vs_reference;
+pub use requests::dialect_requests;

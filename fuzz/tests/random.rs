@@ -45,3 +45,13 @@ fn rule_bomb() {
     // Floods are long: a tenth of the cases.
     run_some(oust_fuzz::rule_bomb, 400, 10);
 }
+
+#[test]
+fn dialect_patterns() {
+    run(oust_fuzz::dialect_patterns, 1200);
+}
+
+#[test]
+fn dialect_requests() {
+    run(oust_fuzz::dialect_requests, 1200);
+}

@@ -34,3 +34,13 @@ fn ops_vs_model() {
 fn rule_bomb() {
     replay("rule_bomb", oust_fuzz::rule_bomb);
 }
+
+#[test]
+fn dialect_patterns() {
+    replay("dialect_patterns", oust_fuzz::dialect_patterns);
+}
+
+#[test]
+fn dialect_requests() {
+    replay("dialect_requests", oust_fuzz::dialect_requests);
+}

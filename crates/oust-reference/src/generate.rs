@@ -173,7 +173,7 @@ fn piece(entropy: &mut Entropy<'_>, out: &mut String) {
     }
 }
 
-fn regex(entropy: &mut Entropy<'_>) -> String {
+pub(crate) fn regex(entropy: &mut Entropy<'_>) -> String {
     let mut out =
         format!("{}://{}/", scheme(entropy, true), entropy.pick(&["h", "a.h", "h.a", "H", "www.example.com"]));
     let mut body = String::new();
@@ -319,7 +319,7 @@ fn named(pattern: &[u8], entropy: &mut Entropy<'_>) -> Vec<u8> {
 }
 
 /// The pattern with something in the place of each wildcard at or behind `from`.
-fn filled(pattern: &[u8], from: usize, entropy: &mut Entropy<'_>) -> Vec<u8> {
+pub(crate) fn filled(pattern: &[u8], from: usize, entropy: &mut Entropy<'_>) -> Vec<u8> {
     const RUNS: [&[u8]; 14] =
         [b"", b"a", b"x", b"ab", b"b", b"a/b", b"/", b"?q=/b", b".jpg", b"a@@v", b"x?y", b"%2F", b"a.b/.jpg", b"@"];
     let mut out = Vec::new();
@@ -337,7 +337,7 @@ fn filled(pattern: &[u8], from: usize, entropy: &mut Entropy<'_>) -> Vec<u8> {
 }
 
 /// The text with one small thing changed.
-fn edited(text: &[u8], entropy: &mut Entropy<'_>) -> Vec<u8> {
+pub(crate) fn edited(text: &[u8], entropy: &mut Entropy<'_>) -> Vec<u8> {
     let mut out = text.to_vec();
     let path =
         find(text, b"://").and_then(|at| text[at + 3..].iter().position(|&b| b == b'/').map(|slash| at + 3 + slash));

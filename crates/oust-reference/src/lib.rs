@@ -7,6 +7,8 @@
 
 mod canonical;
 mod crowd;
+mod dialect;
+mod dialect_text;
 mod entropy;
 mod generate;
 mod model;
@@ -17,6 +19,8 @@ mod selector;
 
 pub use canonical::{MAX_KEY, Subject, canonical, has_stray_percent, out_of_scope, parse_key, plain_variation};
 pub use crowd::{crowded, crowded_key};
+pub use dialect::{Dialect, DialectMatcher};
+pub use dialect_text::{dialect_keys, dialect_pattern};
 pub use entropy::Entropy;
 pub use generate::{key_text, neighbours, selector, url};
 pub use model::{Act, FillId, Model, Outcome, Promise, Resource, Storing};

@@ -47,6 +47,9 @@ impl Regex {
         let (schemes, rest) = schemes(text)?;
         let slash = find(rest, b"/").ok_or(Refused::Malformed)?;
         let (host, regex) = (&rest[..slash], &rest[slash + 1..]);
+        if host.iter().any(|b| b"?#".contains(b)) {
+            return Err(Refused::Malformed);
+        }
         let prefixes = schemes
             .into_iter()
             .map(|scheme| canonical(&[scheme, b"://", host, b"/"].concat()).ok_or(Refused::Malformed))
