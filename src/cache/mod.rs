@@ -246,7 +246,7 @@ impl Cache {
         self.engine.sweep();
     }
 
-    /// Figures of the cache, summed over shards and threads. O(shards + threads).
+    /// Figures of the cache, summed over shards and threads. O(shards + threads + directories that live rules name).
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }
