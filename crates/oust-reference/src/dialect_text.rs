@@ -244,12 +244,7 @@ mod tests {
             let (mut taken, mut left, mut open, mut refused, mut undecided) = (0, 0, 0, 0, 0);
             for round in 0..600_u32 {
                 let mut seed = round.wrapping_mul(0x9E37_79B9);
-                let bytes: Vec<u8> = (0..256)
-                    .map(|_| {
-                        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                        (seed >> 24) as u8
-                    })
-                    .collect();
+                let bytes = crate::entropy::bytes(&mut seed, 256);
                 let mut entropy = Entropy::new(&bytes);
                 let pattern = dialect_pattern(dialect, &mut entropy);
                 let keys = dialect_keys(dialect, &pattern, &mut entropy);

@@ -62,3 +62,13 @@ impl<'a> Entropy<'a> {
         self.rest
     }
 }
+
+/// Bytes to choose by in a test; `seed` goes on from call to call.
+#[cfg(test)]
+pub(crate) fn bytes(seed: &mut u32, len: usize) -> Vec<u8> {
+    let next = |_| {
+        *seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (*seed >> 24) as u8
+    };
+    (0..len).map(next).collect()
+}

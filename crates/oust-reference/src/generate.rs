@@ -419,12 +419,7 @@ mod tests {
         let mut seed = 7_u32;
         let mut seen = std::collections::BTreeMap::<&str, [u32; 4]>::new();
         for _ in 0..4000 {
-            let bytes: Vec<u8> = (0..256)
-                .map(|_| {
-                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    (seed >> 24) as u8
-                })
-                .collect();
+            let bytes = crate::entropy::bytes(&mut seed, 256);
             let mut entropy = Entropy::new(&bytes);
             let selector = selector(&mut entropy);
             let kind = match selector {

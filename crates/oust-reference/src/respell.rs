@@ -139,12 +139,7 @@ mod tests {
     fn spellings_are_equivalent() {
         let mut seed = 1_u32;
         for round in 0..4000_usize {
-            let bytes: Vec<u8> = (0..96)
-                .map(|_| {
-                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    (seed >> 24) as u8
-                })
-                .collect();
+            let bytes = crate::entropy::bytes(&mut seed, 96);
             let urls: [&[u8]; 8] = [
                 b"http://h/",
                 b"https://a.example:8443/d/e/f.jpg?v=1&w=/x",
