@@ -145,6 +145,11 @@ impl Fill {
         lives
     }
 
+    /// Takes it whatever the rules say: its response is not stored, nobody joins it, and who joined from now on fetches for himself.
+    pub(crate) fn end(&self) {
+        self.control.raise(0, Mark::Dead);
+    }
+
     /// Whether a rule newer than the request has taken what it validates. The caller has caught up.
     pub(crate) fn base_is_taken(&self) -> bool {
         self.state.lock().base_taken_from != u64::MAX

@@ -23,6 +23,7 @@
 pub mod cache;
 pub mod clock;
 mod config;
+pub mod disk;
 mod edge;
 mod entry;
 mod fill;

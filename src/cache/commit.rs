@@ -97,6 +97,19 @@ impl Engine {
         FillTicket::new(self, fill, base)
     }
 
+    pub(crate) fn end_url(&self, key: &Key) -> usize {
+        let mut table = self.edge.lock(key);
+        for fill in table.fills.iter().filter(|fill| fill.key.as_ref().url() == key.as_ref().url()) {
+            fill.end();
+        }
+        let ended: Vec<EntryRef> = table.of_url(key.url_hash(), key.as_ref().url()).cloned().collect();
+        for entry in &ended {
+            self.edge.unlink(&mut table, entry);
+        }
+        drop(table);
+        ended.len()
+    }
+
     /// The mark of an entry judged up to now, with its shard locked.
     fn judge_in_table(&self, _locked: &Table, entry: &EntryRef) -> Mark {
         let snapshot = self.rules.load();

@@ -79,6 +79,13 @@ impl Hit {
         !barred && i64::from(self.now) < until
     }
 
+    /// Whether it may be served now although it is stale, to a request that accepts that (`max-stale`, RFC 9111 5.2.1.2): nothing was purged, and
+    /// it is not bound to validation. A fresh response may.
+    pub fn may_serve_stale(&self) -> bool {
+        let deadlines = self.entry().deadlines();
+        !deadlines.must_revalidate && !deadlines.no_cache && self.mark == Mark::None
+    }
+
     fn expires(&self) -> Tick {
         self.entry().expires(self.mark, self.now)
     }

@@ -187,6 +187,15 @@ impl Cache {
         self.engine.fetch_alone(key, request, base)
     }
 
+    /// Ends everything stored under the URL of `key`, all variations and variants, and keeps fills of it in flight from being stored or joined:
+    /// what an unsafe method does to its target (RFC 9111 4.4).
+    ///
+    /// After this returns, no later lookup finds what was fetched before it. Publishes no rule, so that any number of such requests costs a
+    /// shard's lock each. The number of objects ended.
+    pub fn end_url(&self, key: &Key) -> usize {
+        self.engine.end_url(key)
+    }
+
     /// Publishes a purge.
     ///
     /// After this returns, no lookup that starts later returns what the purge takes, no fill or revalidation that began before is stored, and

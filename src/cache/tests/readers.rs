@@ -265,3 +265,20 @@ fn a_waker_that_is_replaced_may_drop_a_reader() {
     });
     assert!(finished.recv_timeout(Duration::from_secs(5)).is_ok(), "deadlock");
 }
+
+#[test]
+fn an_unsafe_method_ends_its_url_and_fences_fills() {
+    let rig = rig();
+    for url in ["http://h/a", "http://h/a@@v=1", "http://h/ab"] {
+        rig.store(url, "old");
+    }
+    let fill = rig.lead("http://h/a@@v=2");
+    let other = rig.lead("http://h/ac");
+    assert_eq!(rig.cache.end_url(&key("http://h/a@@any")), 2);
+    assert!(!rig.hits("http://h/a") && !rig.hits("http://h/a@@v=1") && rig.hits("http://h/ab"));
+    assert!(matches!(rig.cache.fetch(&key("http://h/a@@v=2"), &HeaderMap::new(), None), Fetch::Lead(_)));
+    assert_eq!(rig.finish(fill, "old"), Admit::Skipped(Reason::PurgeFenced));
+    assert_eq!(rig.finish(other, "other"), Admit::Stored);
+    assert_eq!(rig.cache.stats().live_rules, 0);
+    rig.cache.validate().unwrap();
+}
