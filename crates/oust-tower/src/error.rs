@@ -1,0 +1,98 @@
+//! Errors: of the inner service, and of bodies.
+
+use std::error::Error;
+use std::fmt;
+
+use http::StatusCode;
+
+/// Any error.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Why an inner service has no answer, in words of HTTP.
+///
+/// An inner service may fail with any error; one that is, or is caused by, a `Failure` says with which status clients are told, and by which word in
+/// `Cache-Status`. Others are 502 and `origin-failed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    status: StatusCode,
+    detail: &'static str,
+}
+
+impl Failure {
+    /// A failure told by `status` and the word `detail`.
+    pub fn new(status: StatusCode, detail: &'static str) -> Self {
+        Self { status, detail }
+    }
+
+    /// The status clients are told.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The word for it in `Cache-Status`.
+    pub fn detail(&self) -> &'static str {
+        self.detail
+    }
+
+    /// It answered 304 to a request that was not conditional.
+    pub(crate) const NONSENSE: Self = Self { status: StatusCode::BAD_GATEWAY, detail: "origin-nonsense" };
+    /// It failed and did not say how.
+    pub(crate) const UNKNOWN: Self = Self { status: StatusCode::BAD_GATEWAY, detail: "origin-failed" };
+
+    /// What an error of an inner service says.
+    pub(crate) fn of(error: impl Into<BoxError>) -> Self {
+        let error = error.into();
+        let mut cause: Option<&(dyn Error + 'static)> = Some(error.as_ref());
+        while let Some(error) = cause {
+            if let Some(failure) = error.downcast_ref::<Self>() {
+                return *failure;
+            }
+            cause = error.source();
+        }
+        Self::UNKNOWN
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.detail)
+    }
+}
+
+impl Error for Failure {}
+
+/// Why a body ended early.
+#[derive(Debug)]
+pub struct BodyError {
+    /// The inner service's, if it was passed through.
+    source: Option<BoxError>,
+}
+
+impl BodyError {
+    /// The fill that was read broke off, or its reader was cut off.
+    pub(crate) const BROKEN: Self = Self { source: None };
+
+    pub(crate) fn passed(error: impl Into<BoxError>) -> Self {
+        Self { source: Some(error.into()) }
+    }
+
+    /// Whether the fill that was read broke off, or this reader fell too far behind the others; else the body that was passed through failed.
+    pub fn is_broken_fill(&self) -> bool {
+        self.source.is_none()
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(error) => error.fmt(f),
+            None => f.write_str("the fetch that was read broke off"),
+        }
+    }
+}
+
+impl Error for BodyError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().and_then(|error| error.source())
+    }
+}

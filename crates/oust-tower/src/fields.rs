@@ -1,0 +1,123 @@
+//! What happens to header fields on their way through.
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Version};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+pub(crate) const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+
+/// Removes fields that concern one connection only (RFC 9110 7.6.1), among them those that `Connection` names.
+///
+/// Done to a request before its key and variant are looked up: what a client hides from the origin this way must not select what is stored.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        strip_named(headers);
+    }
+    for name in [
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+fn strip_named(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|&b| b == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        // Without these a message is another one; no sender has a reason to name them.
+        .filter(|name| *name != header::HOST && *name != header::CONTENT_LENGTH && *name != header::CACHE_CONTROL)
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    headers.remove(header::CONNECTION);
+}
+
+/// Whether the request comes from another cache, which must not be given softly purged content as if it were good.
+pub(crate) fn is_from_cache(request: &HeaderMap) -> bool {
+    request.contains_key(header::VIA) || request.contains_key(CDN_LOOP)
+}
+
+/// Whether the request wants to leave HTTP on this connection (RFC 9110 7.8): it is passed on as it is.
+pub(crate) fn is_upgrade(request: &HeaderMap, version: Version) -> bool {
+    version == Version::HTTP_11 && request.contains_key(header::UPGRADE) && request.contains_key(header::CONNECTION)
+}
+
+/// What a gRPC client says of itself, and may over HTTP/2 (RFC 9113 8.2.2): the one member of `TE` that is no matter of the connection.
+pub(crate) fn te_trailers(request: &HeaderMap, version: Version) -> bool {
+    version == Version::HTTP_2 && request.get(header::TE).is_some_and(|value| value == "trailers")
+}
+
+/// The tags a response carries in the fields `names`, split as each field's inventor does.
+pub(crate) fn tags<'a>(headers: &'a HeaderMap, names: &[HeaderName]) -> Vec<&'a [u8]> {
+    let mut tags = Vec::new();
+    for name in names {
+        let by_space = matches!(name.as_str(), "surrogate-key" | "xkey");
+        let separates = |byte: &u8| if by_space { byte.is_ascii_whitespace() } else { *byte == b',' };
+        for line in headers.get_all(name) {
+            tags.extend(line.as_bytes().split(separates).map(<[u8]>::trim_ascii).filter(|tag| !tag.is_empty()));
+        }
+    }
+    tags
+}
+
+/// The length a head states for its body.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Sets `Host` to `authority`, if it is something else.
+pub(crate) fn set_host(headers: &mut HeaderMap, authority: &str) {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    if hosts.next().is_some_and(|host| host == authority) && hosts.next().is_none() {
+        return;
+    }
+    if let Ok(host) = HeaderValue::from_str(authority) {
+        headers.insert(header::HOST, host);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn connection_names_fields_to_drop_but_not_vital_ones() {
+        let mut map =
+            headers(&[("connection", "close, X-Private, host"), ("x-private", "1"), ("host", "h"), ("te", "x")]);
+        strip_hop_by_hop(&mut map);
+        assert_eq!(map, headers(&[("host", "h")]));
+    }
+
+    #[test]
+    fn tags_are_split_as_their_field_says() {
+        let map = headers(&[("surrogate-key", "a b,c  d"), ("cache-tag", "e f, g,,h "), ("other", "x")]);
+        let names = [HeaderName::from_static("surrogate-key"), HeaderName::from_static("cache-tag")];
+        assert_eq!(tags(&map, &names), [&b"a"[..], b"b,c", b"d", b"e f", b"g", b"h"]);
+    }
+
+    #[test]
+    fn host_is_that_of_the_key() {
+        let mut map = headers(&[("host", "EXAMPLE.com")]);
+        set_host(&mut map, "example.com");
+        assert_eq!(map, headers(&[("host", "example.com")]));
+        let mut none = HeaderMap::new();
+        set_host(&mut none, "h");
+        assert_eq!(none, headers(&[("host", "h")]));
+    }
+}
