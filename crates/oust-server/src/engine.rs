@@ -16,8 +16,6 @@ pub(crate) struct Target<'a> {
     pub(crate) authority: &'a str,
     /// Host without port.
     pub(crate) host: &'a str,
-    /// Path and query of the canonical URL.
-    pub(crate) path_and_query: &'a str,
 }
 
 /// Why a request has no key.
@@ -83,14 +81,7 @@ pub(crate) fn target(key: &Key) -> Target<'_> {
     let key = key.as_ref();
     let authority = text(key.authority());
     let scheme = if key.scheme() == b"https" { "https" } else { "http" };
-    let before_path = scheme.len() + "://".len() + authority.len();
-    let path_and_query = key.url().get(before_path..).map_or("/", text);
-    Target { scheme, authority, host: text(key.host()), path_and_query }
-}
-
-/// The text of a key.
-pub(crate) fn key_text(key: &Key) -> String {
-    text(key.text()).to_owned()
+    Target { scheme, authority, host: text(key.host()) }
 }
 
 /// Canonical keys are ASCII: nothing is lost.

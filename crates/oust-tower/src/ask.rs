@@ -10,6 +10,7 @@ use oust::{Key, Reason};
 
 use super::body::Body;
 use super::cut::Cut;
+use super::error::Failure;
 use super::fields;
 use super::key::parts_of;
 use super::options::Options;
@@ -53,7 +54,7 @@ impl Ask {
         };
         match answered {
             Answered::Cut(pieces) => partial(headers, pieces, |pieces| Cut::stored(pieces, hit.body())),
-            Answered::Outside => unsatisfiable(headers, len),
+            Answered::Outside(range) => unsatisfiable(headers, range),
         }
     }
 
@@ -74,7 +75,7 @@ impl Ask {
         }
         // Without a length there is nothing to count from the end, and nothing to say in `Content-Range`: the whole is an answer too.
         match len.and_then(|len| Some((len, self.ranges(answer.status, &headers, len)?))) {
-            Some((len, Answered::Outside)) => unsatisfiable(headers, len),
+            Some((_, Answered::Outside(range))) => unsatisfiable(headers, range),
             Some((_, Answered::Cut(pieces))) if pieces.ascends() => {
                 partial(headers, pieces, |pieces| Cut::fill(pieces, reader))
             }
@@ -83,11 +84,6 @@ impl Ask {
                 respond(answer.status, headers, body)
             }
         }
-    }
-
-    /// An answer of ours to a request that failed. It says so, and that it is nothing to keep.
-    pub(crate) fn failed<B>(&self, options: &Options, code: StatusCode, status: &CacheStatus) -> Response<Body<B>> {
-        failed(options, code, status, Some(&self.key))
     }
 
     /// The request that a fill sends: unconditional, or as `headers` say.
@@ -104,8 +100,8 @@ impl Ask {
 
     /// What the request's ranges are of a body of this length, if it is answered by ranges at all.
     fn ranges(&self, code: StatusCode, headers: &HeaderMap, len: u64) -> Option<Answered> {
-        let asked = code == StatusCode::OK && !self.head_only && self.headers.contains_key(header::RANGE);
-        if asked { ranges::answer(&self.headers, headers, len) } else { None }
+        let asked = !self.head_only && self.headers.contains_key(header::RANGE);
+        if asked { ranges::answer(&self.headers, code, headers, len) } else { None }
     }
 
     /// The fields every answer from or through the store carries.
@@ -133,19 +129,38 @@ pub(crate) fn dress(
     headers.append(CACHE_STATUS, status.value(&options.name, key));
 }
 
-/// An answer of ours to a request that failed.
-pub(crate) fn failed<B>(
+/// An answer of ours: nothing to keep, and it says so.
+pub(crate) fn own<B>(
     options: &Options,
     code: StatusCode,
     status: &CacheStatus,
     key: Option<&Key>,
 ) -> Response<Body<B>> {
     let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     dress(options, &mut headers, Version::HTTP_11, status, key);
+    if code == StatusCode::NO_CONTENT {
+        return respond(code, headers, Body::empty());
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     let reason = code.canonical_reason().unwrap_or("error");
     respond(code, headers, Body::text(format!("{} {reason}\n", code.as_u16())))
+}
+
+/// The answer to a request that the inner service has failed to answer, by `code`.
+pub(crate) fn failed<B>(
+    options: &Options,
+    code: StatusCode,
+    failure: Failure,
+    status: CacheStatus,
+    key: Option<&Key>,
+) -> Response<Body<B>> {
+    let status = CacheStatus { detail: Some(failure.detail().into()), ..status };
+    let mut response = own(options, code, &status, key);
+    if let Some(seconds) = failure.comes_back_in() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
 }
 
 fn respond<B>(status: StatusCode, headers: HeaderMap, body: Body<B>) -> Response<Body<B>> {
@@ -172,12 +187,10 @@ fn partial<B>(
     respond(StatusCode::PARTIAL_CONTENT, headers, Body::cut(cut))
 }
 
-fn unsatisfiable<B>(mut headers: HeaderMap, len: u64) -> Response<Body<B>> {
-    conditional::strip_for_not_modified(&mut headers);
+fn unsatisfiable<B>(mut headers: HeaderMap, range: HeaderValue) -> Response<Body<B>> {
+    conditional::strip_for_unsatisfiable(&mut headers);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-    if let Ok(value) = HeaderValue::from_str(&format!("bytes */{len}")) {
-        headers.insert(header::CONTENT_RANGE, value);
-    }
+    headers.insert(header::CONTENT_RANGE, range);
     respond(StatusCode::RANGE_NOT_SATISFIABLE, headers, Body::empty())
 }
 

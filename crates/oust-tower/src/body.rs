@@ -81,9 +81,7 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.project().kind.project() {
             Projected::Empty => Poll::Ready(None),
-            Projected::Text { text } => {
-                Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(std::mem::take(text)))))
-            }
+            Projected::Text { text } => Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(std::mem::take(text))))),
             Projected::Chunks { chunks, left } => Poll::Ready(chunks.next().map(|chunk| {
                 *left = left.saturating_sub(chunk.len() as u64);
                 Ok(Frame::data(chunk))

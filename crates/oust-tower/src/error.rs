@@ -16,12 +16,19 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 pub struct Failure {
     status: StatusCode,
     detail: &'static str,
+    retry_after: Option<u64>,
 }
 
 impl Failure {
     /// A failure told by `status` and the word `detail`.
     pub fn new(status: StatusCode, detail: &'static str) -> Self {
-        Self { status, detail }
+        Self { status, detail, retry_after: None }
+    }
+
+    /// Clients are told to come back after so many seconds.
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// The status clients are told.
@@ -34,10 +41,17 @@ impl Failure {
         self.detail
     }
 
+    /// Seconds after which clients are to come back.
+    pub(crate) fn comes_back_in(&self) -> Option<u64> {
+        self.retry_after
+    }
+
     /// It answered 304 to a request that was not conditional.
-    pub(crate) const NONSENSE: Self = Self { status: StatusCode::BAD_GATEWAY, detail: "origin-nonsense" };
+    pub(crate) const NONSENSE: Self =
+        Self { status: StatusCode::BAD_GATEWAY, detail: "origin-nonsense", retry_after: None };
     /// It failed and did not say how.
-    pub(crate) const UNKNOWN: Self = Self { status: StatusCode::BAD_GATEWAY, detail: "origin-failed" };
+    pub(crate) const UNKNOWN: Self =
+        Self { status: StatusCode::BAD_GATEWAY, detail: "origin-failed", retry_after: None };
 
     /// What an error of an inner service says.
     pub(crate) fn of(error: impl Into<BoxError>) -> Self {

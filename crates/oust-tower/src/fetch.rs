@@ -14,10 +14,10 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use oust::Reason;
 use oust::cache::{Admit, Answer, Fetch, FillTicket, FillWriter, Head, Hit};
-use oust::freshness::{Assessment, Exchange, Freshness, Skip, conditional};
+use oust::freshness::{Assessment, Exchange, Freshness, Skip, conditional, strip_unstorable};
 use tower_service::Service;
 
-use super::ask::Ask;
+use super::ask::{self, Ask};
 use super::body::Body;
 use super::error::{BoxError, Failure};
 use super::fields;
@@ -82,7 +82,7 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
         };
         if self.ask.wants.only_if_cached {
             let status = CacheStatus::own("only-if-cached");
-            return self.ask.failed(&self.options, StatusCode::GATEWAY_TIMEOUT, &status);
+            return ask::own(&self.options, StatusCode::GATEWAY_TIMEOUT, &status, Some(&self.ask.key));
         }
         if self.ask.wants.no_store {
             return self.fetch_unstored(inner).await;
@@ -111,12 +111,7 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
     }
 
     /// Gets the response from the inner service, or from somebody who is already asking it.
-    async fn obtain<S, B, C>(
-        self: Arc<Self>,
-        inner: S,
-        base: Option<Hit>,
-        status: CacheStatus,
-    ) -> Response<Body<C>>
+    async fn obtain<S, B, C>(self: Arc<Self>, inner: S, base: Option<Hit>, status: CacheStatus) -> Response<Body<C>>
     where
         S: Service<Request<B>, Response = Response<C>, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
         B: http_body::Body + Default + Send + 'static,
@@ -198,17 +193,14 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
             return response;
         }
         // Something is there but cannot be validated (RFC 9111 4.3.3, 5.2.2.2): the origin is what is missing, not the resource.
-        let code = if base.is_some() { StatusCode::GATEWAY_TIMEOUT } else { failure.status() };
-        let status = CacheStatus { detail: Some(failure.detail().into()), ..status };
-        self.ask.failed(&self.options, code, &status)
+        let code = match failure.status() {
+            StatusCode::BAD_GATEWAY if base.is_some() => StatusCode::GATEWAY_TIMEOUT,
+            code => code,
+        };
+        ask::failed(&self.options, code, failure, status, Some(&self.ask.key))
     }
 
-    fn passed_or_stale<C>(
-        &self,
-        response: Response<C>,
-        base: Option<&Hit>,
-        status: CacheStatus,
-    ) -> Response<Body<C>> {
+    fn passed_or_stale<C>(&self, response: Response<C>, base: Option<&Hit>, status: CacheStatus) -> Response<Body<C>> {
         let shown = CacheStatus { fwd_status: Some(response.status()), ..status.clone() };
         if let Some(stale) = self.stale_on_error(base, &shown) {
             return stale;
@@ -299,17 +291,11 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
     }
 
     /// A 304 to what we asked about.
-    fn validated<C>(
-        &self,
-        ticket: FillTicket,
-        base: &Head,
-        update: &HeaderMap,
-        delay: Duration,
-        report: &Report<C>,
-    ) {
+    fn validated<C>(&self, ticket: FillTicket, base: &Head, update: &HeaderMap, delay: Duration, report: &Report<C>) {
         let mut merged = conditional::merge(&base.headers, update);
+        // What the update now calls private may be stored already.
+        strip_unstorable(&mut merged);
         let (freshness, skip) = self.judge(base.status, &merged, delay);
-        prepare(&mut merged, freshness.is_some());
         let tags = Tags::of(&self.options, &self.ask, &merged);
         // Under the report's lock: the client that is told next sees what is known about storing it.
         report.with(|told| {
@@ -338,7 +324,6 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
             report.with(|told| told.outcome = Some(Outcome::Error(response)));
             return drop(ticket);
         }
-        prepare(&mut parts.headers, freshness.is_some());
         let stated = fields::content_length(&parts.headers);
         let length = stated.or(hint);
         if let (None, Some(length)) = (stated, length.filter(|_| parts.status != StatusCode::NO_CONTENT)) {
@@ -469,15 +454,10 @@ fn is_failure(status: StatusCode) -> bool {
 
 /// Makes an origin's header fields fit to be judged and kept. A `Date` is needed to age it by (RFC 9110 6.6.1).
 fn clean(headers: &mut HeaderMap) {
-    fields::strip_hop_by_hop(headers);
+    strip_unstorable(headers);
     if !headers.contains_key(header::DATE)
         && let Ok(now) = HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now()))
     {
         headers.insert(header::DATE, now);
     }
-}
-
-/// Takes out of a response that will be stored what must not be.
-fn prepare(headers: &mut HeaderMap, stores: bool) {
-    let _ = (headers, stores);
 }

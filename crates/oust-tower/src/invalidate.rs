@@ -1,11 +1,12 @@
-//! What an answer to an unsafe method ends (RFC 9111 4.4, RFC 9875).
+//! What an answer to an unsafe method ends (RFC 9111 4.4, RFC 9875), and the groups that can be ended so.
 
-use http::header::{self, HeaderMap};
+use http::header::HeaderMap;
 use http::request::Parts;
-use http::{Method, StatusCode, Uri};
-use oust::Key;
+use http::{Method, StatusCode};
+use oust::freshness::{groups, invalidation};
+use oust::{Action, Key, Purge, Selector};
 
-use super::key::KeyFor;
+use super::key::{KeyFor, parts_of};
 use super::options::Options;
 use super::runtime::Runtime;
 use super::service::Shared;
@@ -18,16 +19,14 @@ pub(crate) struct Invalidation {
 impl Invalidation {
     /// `None` for methods that change nothing.
     pub(crate) fn of(request: &Parts) -> Option<Self> {
-        let safe = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
-            || matches!(request.method.as_str(), "PROPFIND" | "REPORT" | "SEARCH" | "QUERY");
-        (!safe).then(|| Self { request: request.clone() })
+        may_change(&request.method).then(|| Self { request: request.clone() })
     }
 
-    /// Ends what the answer to the request says. When this is ready, no later lookup finds it.
+    /// Ends what the answer to the request says. When this is ready, no later lookup finds it, and no fill in flight stores it.
     ///
     /// # Errors
     ///
-    /// The word for it if a group could not be purged.
+    /// The word for it if the groups could not be purged.
     pub(crate) async fn apply<K: KeyFor, R: Runtime>(
         self,
         shared: &Shared<K, R>,
@@ -36,59 +35,51 @@ impl Invalidation {
         status: StatusCode,
         answer: &HeaderMap,
     ) -> Result<(), &'static str> {
-        let _ = options;
-        let Some(key) = key.filter(|_| status.is_success() || status.is_redirection()) else { return Ok(()) };
-        shared.cache.end_url(key);
         let mut request = self.request;
-        let asked = std::mem::take(&mut request.uri);
-        for name in [header::LOCATION, header::CONTENT_LOCATION] {
-            for value in answer.get_all(name) {
-                let Some(uri) = value.to_str().ok().and_then(|text| resolve(&asked, text)) else { continue };
-                request.uri = uri;
-                if let Ok(named) = shared.keys.key_for(&request).map_err(drop)
-                    && named.as_ref().scheme() == key.as_ref().scheme()
-                    && named.as_ref().authority() == key.as_ref().authority()
-                {
-                    shared.cache.end_url(&named);
-                }
+        let Some(key) = key.filter(|_| invalidation::invalidates(&request.method, status)) else { return Ok(()) };
+        shared.cache.end_url(key);
+        let (scheme, authority, path_and_query) = parts_of(key);
+        let target = format!("{scheme}://{authority}{path_and_query}");
+        for url in invalidation::targets(&target, answer).into_iter().skip(1) {
+            let Ok(uri) = url.parse() else { continue };
+            request.uri = uri;
+            if let Ok(named) = shared.keys.key_for(&request) {
+                shared.cache.end_url(&named);
             }
         }
-        Ok(())
+        let named = if options.groups { groups::invalidated(answer) } else { Vec::new() };
+        if named.is_empty() {
+            return Ok(());
+        }
+        let origin = origin(key);
+        let selectors: Vec<Selector> = named.iter().map(|group| Selector::Tag(groups::tag(&origin, group))).collect();
+        let cache = shared.cache.clone();
+        // A purge may wait for a disk.
+        let purge = Purge::batch(selectors).action(Action::Invalidate).by("cache-groups");
+        let purged = shared.runtime.blocking(move || cache.purge(&purge).map(drop));
+        match purged.await {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) | None => Err("group-purge-failed"),
+        }
     }
 }
 
-/// The tags of the groups a response is in.
-pub(crate) fn group_tags(_key: &Key, _headers: &HeaderMap) -> Vec<Vec<u8>> {
-    Vec::new()
+/// The tags of the groups a response to a request for `key` is in.
+pub(crate) fn group_tags(key: &Key, response: &HeaderMap) -> Vec<Vec<u8>> {
+    let groups = groups::groups(response);
+    if groups.is_empty() {
+        return Vec::new();
+    }
+    let origin = origin(key);
+    groups.iter().map(|group| groups::tag(&origin, group).into_bytes()).collect()
 }
 
-/// The URL that `reference` names beside `base` (RFC 3986 5.2); dot segments are left to the canonical form of keys.
-fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
-    let reference = reference.split('#').next()?.trim();
-    let path = base.path();
-    let path_and_query = if reference.is_empty() {
-        base.path_and_query()?.as_str().to_owned()
-    } else if let Some(rest) = reference.strip_prefix("//") {
-        return format!("{}://{rest}", base.scheme_str()?).parse().ok();
-    } else if reference.starts_with('/') {
-        reference.to_owned()
-    } else if reference.starts_with('?') {
-        format!("{path}{reference}")
-    } else if has_scheme(reference) {
-        return reference.parse().ok();
-    } else {
-        let directory = path.rfind('/').and_then(|end| path.get(..=end)).unwrap_or("/");
-        format!("{directory}{reference}")
-    };
-    let mut parts = base.clone().into_parts();
-    parts.path_and_query = Some(path_and_query.parse().ok()?);
-    Uri::from_parts(parts).ok()
+/// Whether some answer to this method would end something.
+fn may_change(method: &Method) -> bool {
+    invalidation::invalidates(method, StatusCode::OK)
 }
 
-fn has_scheme(reference: &str) -> bool {
-    let before = reference.split(['/', '?']).next().unwrap_or_default();
-    before.split_once(':').is_some_and(|(scheme, _)| {
-        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-    })
+fn origin(key: &Key) -> String {
+    let (scheme, authority, _) = parts_of(key);
+    format!("{scheme}://{authority}")
 }

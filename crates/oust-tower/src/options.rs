@@ -1,12 +1,15 @@
 //! Settings that may differ from site to site.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Version};
-use oust::freshness::{Assessment, Exchange};
+use http::{HeaderName, HeaderValue, Response, StatusCode, Version};
+use oust::freshness::{Assessment, Exchange, Policy};
 
-use super::status::is_sf_token;
+use super::ask;
+use super::body::Body;
+use super::status::{CacheStatus, is_sf_token};
 
 /// Settings of the middleware. [`KeyFor::options_for`](crate::KeyFor::options_for) may choose others for each request.
 ///
@@ -15,12 +18,12 @@ use super::status::is_sf_token;
 pub struct Options {
     pub(crate) name: Box<str>,
     pub(crate) via: [HeaderValue; 3],
+    policy: Policy,
     pub(crate) tag_headers: Vec<HeaderName>,
     pub(crate) keeps_tags: bool,
     pub(crate) groups: bool,
     pub(crate) cache_status_key: bool,
     pub(crate) laggard_patience: Duration,
-    pub(crate) strips_requests: bool,
 }
 
 impl Default for Options {
@@ -36,12 +39,12 @@ impl Options {
         Self {
             name: "oust".into(),
             via: ["1.0 oust", "1.1 oust", "2 oust"].map(HeaderValue::from_static),
+            policy: Policy::new(),
             tag_headers: names.map(HeaderName::from_static).into(),
             keeps_tags: false,
             groups: true,
             cache_status_key: false,
             laggard_patience: Duration::from_secs(30),
-            strips_requests: true,
         }
     }
 
@@ -58,6 +61,12 @@ impl Options {
         self.via = [via("1.0")?, via("1.1")?, via("2")?];
         self.name = name.into();
         Ok(self)
+    }
+
+    /// What may be stored and for how long. Default: [`Policy::new`].
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
     }
 
     /// Response fields whose members are the response's tags. `Surrogate-Key` and `xkey` are split at spaces, others at commas.
@@ -91,16 +100,14 @@ impl Options {
         self
     }
 
-    /// Says that the caller has already taken the hop-by-hop fields out of requests ([`strip_hop_by_hop`](crate::fields::strip_hop_by_hop)), so that it
-    /// is not done twice. Default: not.
-    pub fn requests_are_stripped(mut self, yes: bool) -> Self {
-        self.strips_requests = !yes;
-        self
+    /// An answer of the cache's own, such as the refusal of a request, with its `Cache-Status` and the reason in it. Nothing to keep.
+    pub fn own_answer<B>(&self, status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Response<Body<B>> {
+        ask::own(self, status, &CacheStatus::own(detail), None)
     }
 
     /// Whether a response may be stored, and how fresh it then is.
     pub(crate) fn assess(&self, exchange: &Exchange<'_>) -> Assessment {
-        oust::freshness::assess(exchange)
+        self.policy.assess(exchange)
     }
 
     /// The `Via` member of a message received by `version`.

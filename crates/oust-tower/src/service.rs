@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header;
+use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
 use oust::cache::{Cache, Hit, Lookup};
 use oust::freshness::{Demand, RequestDirectives};
@@ -86,42 +86,55 @@ where
         let upgrade = fields::is_upgrade(&parts.headers, parts.version);
         if upgrade || parts.method == Method::CONNECT {
             let request = Request::from_parts(parts, body);
-            let status = if upgrade { CacheStatus::forwarded("bypass") } else { CacheStatus::forwarded("method") };
+            let status = CacheStatus::forwarded(if upgrade { "bypass" } else { "method" });
             return ResponseFuture::working(tunnel(self.inner.clone(), Arc::clone(shared), request, status));
         }
         let trailers = fields::te_trailers(&parts.headers, parts.version);
-        if shared.options.strips_requests {
-            fields::strip_hop_by_hop(&mut parts.headers);
-        }
+        fields::strip_hop_by_hop(&mut parts.headers);
         let key = shared.keys.key_for(&parts);
-        let options = shared.keys.options_for(&parts, &shared.options);
-        let cacheable = matches!(parts.method, Method::GET | Method::HEAD) && body.is_end_stream();
-        match key {
-            Ok(key) if cacheable => {
-                parts.headers.remove(header::CONTENT_LENGTH);
-                // What is selected by `Vary` must be what the origin of this key is told.
-                fields::set_host(&mut parts.headers, parts_of(&key).1);
-                let ask = Ask {
-                    key,
-                    wants: RequestDirectives::parse(&parts.headers),
-                    head_only: parts.method == Method::HEAD,
-                    from_cache: fields::is_from_cache(&parts.headers),
-                    headers: parts.headers,
-                    version: parts.version,
-                    uri: parts.uri,
-                    extensions: parts.extensions,
-                };
-                self.cached(ask, options)
-            }
-            key => {
-                if trailers {
-                    parts.headers.insert(header::TE, http::HeaderValue::from_static("trailers"));
-                }
-                let options = Arc::clone(options);
-                let pass = Pass { inner: self.inner.clone(), shared: Arc::clone(shared), options };
-                ResponseFuture::working(pass.on(Request::from_parts(parts, body), key))
-            }
+        let options = Arc::clone(shared.keys.options_for(&parts, &shared.options));
+        if trailers && (key.is_err() || !is_cacheable(&parts.method, &body)) {
+            parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
         }
+        self.answer_as(Request::from_parts(parts, body), key, &options)
+    }
+
+    /// Answers a request by this key and these settings, for callers that know them without [`KeyFor`]. Its hop-by-hop fields must have been taken
+    /// out before the key was made: [`strip_hop_by_hop`](fields::strip_hop_by_hop).
+    pub fn answer_as<B, C>(
+        &self,
+        request: Request<B>,
+        key: Result<Key, NoKey>,
+        options: &Arc<Options>,
+    ) -> ResponseFuture<C>
+    where
+        S: Service<Request<B>, Response = Response<C>, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
+        B: http_body::Body + Default + Send + 'static,
+        C: http_body::Body<Error: Into<BoxError>> + Send + 'static,
+    {
+        let key = match key {
+            Ok(key) if is_cacheable(request.method(), request.body()) => key,
+            key => {
+                let (inner, shared) = (self.inner.clone(), Arc::clone(&self.shared));
+                let pass = Pass { inner, shared, options: Arc::clone(options) };
+                return ResponseFuture::working(pass.on(request, key));
+            }
+        };
+        let (mut parts, _) = request.into_parts();
+        parts.headers.remove(header::CONTENT_LENGTH);
+        // What is selected by `Vary` must be what the origin of this key is told.
+        fields::set_host(&mut parts.headers, parts_of(&key).1);
+        let ask = Ask {
+            key,
+            wants: RequestDirectives::parse(&parts.headers),
+            head_only: parts.method == Method::HEAD,
+            from_cache: fields::is_from_cache(&parts.headers),
+            headers: parts.headers,
+            version: parts.version,
+            uri: parts.uri,
+            extensions: parts.extensions,
+        };
+        self.cached(ask, options)
     }
 
     fn cached<B, C>(&self, ask: Ask, options: &Arc<Options>) -> ResponseFuture<C>
@@ -142,11 +155,23 @@ where
     }
 }
 
+/// Whether the store may answer at all.
+fn is_cacheable(method: &Method, body: &impl http_body::Body) -> bool {
+    matches!(*method, Method::GET | Method::HEAD) && body.is_end_stream()
+}
+
 /// What may be done with what was looked up.
 fn found(ask: &Ask, lookup: Lookup) -> Found {
     match lookup {
         Lookup::Hit(hit) => match demand(ask, &hit) {
             Demand::Use => {
+                let status = CacheStatus::hit(hit.ttl());
+                Found::Use(hit, status)
+            }
+            // RFC 8246: a reload of what never changes is no reason to ask.
+            Demand::Validate
+                if ask.wants.max_age == Some(0) && ask.wants.is_reload_of_immutable(hit.ttl(), &hit.head().headers) =>
+            {
                 let status = CacheStatus::hit(hit.ttl());
                 Found::Use(hit, status)
             }
@@ -162,6 +187,10 @@ fn found(ask: &Ask, lookup: Lookup) -> Found {
             Found::Ask(Some(hit), CacheStatus::because(reason))
         }
         Lookup::MustValidate(hit, reason) => {
+            if ask.wants.accepts_stale(hit.age(), hit.ttl(), hit.may_serve_stale()) {
+                let status = CacheStatus::stale(hit.ttl(), "max-stale");
+                return Found::Use(hit, status);
+            }
             Found::Ask(Some(hit), CacheStatus::because(reason))
         }
         Lookup::Miss(reason) => Found::Ask(None, CacheStatus::because(reason)),
@@ -206,21 +235,19 @@ impl<S, K: KeyFor, R: Runtime> Pass<S, K, R> {
         parts.headers.append(header::VIA, options.via(parts.version).clone());
         match ask_inner(inner, Request::from_parts(parts, body)).await {
             Ok(response) => {
+                let (parts, body) = response.into_parts();
                 if let Some(invalidation) = invalidation {
-                    let (parts, body) = response.into_parts();
+                    // Before the client can see the answer and ask again.
                     let done = invalidation.apply(&shared, &options, key.as_ref(), parts.status, &parts.headers).await;
                     if let Err(word) = done {
                         status.detail = Some(word.into());
                     }
-                    let response = Response::from_parts(parts, body);
-                    return passed(&shared.keys, &options, response, status, key.as_ref());
                 }
-                passed(&shared.keys, &options, response, status, key.as_ref())
+                passed(&shared.keys, &options, Response::from_parts(parts, body), status, key.as_ref())
             }
             Err(failure) => {
                 shared.keys.event(Event::Failed);
-                let status = CacheStatus { detail: Some(failure.detail().into()), ..status };
-                ask::failed(&options, failure.status(), &status, key.as_ref())
+                ask::failed(&options, failure.status(), failure, status, key.as_ref())
             }
         }
     }
@@ -270,8 +297,7 @@ where
         Ok(response) => passed(&shared.keys, options, response, status, None),
         Err(failure) => {
             shared.keys.event(Event::Failed);
-            status.detail = Some(failure.detail().into());
-            ask::failed(options, failure.status(), &status, None)
+            ask::failed(options, failure.status(), failure, status, None)
         }
     }
 }

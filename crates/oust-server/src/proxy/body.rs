@@ -1,6 +1,5 @@
-//! Bodies on their way to a client or an origin.
+//! Bodies on their way to or from an origin.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,43 +8,26 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
-use oust::cache::{FillReader, Hit};
 use tokio::time::{Instant, Sleep};
 
-/// A body of any source.
-#[derive(Debug)]
+/// A body that was sent to us, or is sent by us without one: a client's on its way to an origin, an origin's on its way to the cache.
+#[derive(Debug, Default)]
 pub(crate) enum Body {
     /// None.
+    #[default]
     Empty,
-    /// Chunks that are at hand.
-    Chunks {
-        /// What is still to be sent.
-        chunks: VecDeque<Bytes>,
-        /// Its length.
-        left: u64,
-    },
-    /// A fill in progress, with the length of the whole if the origin told it.
-    Fill {
-        /// The reading end.
-        reader: FillReader,
-        /// Bytes that are still to come.
-        left: Option<u64>,
-    },
+    /// A text of a test.
+    #[cfg(test)]
+    Text(Bytes),
     /// Passed through.
     Stream(Timed),
 }
 
 impl Body {
-    /// A text of ours.
+    /// A text of a test.
+    #[cfg(test)]
     pub(crate) fn text(text: impl Into<Bytes>) -> Self {
-        let text = text.into();
-        let left = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        Self::Chunks { chunks: VecDeque::from([text]), left }
-    }
-
-    /// A stored body.
-    pub(crate) fn stored(hit: &Hit) -> Self {
-        Self::Chunks { chunks: hit.body().into(), left: hit.body_len() }
+        Self::Text(text.into())
     }
 
     /// A body that is passed through; it fails when `limit` goes by without progress.
@@ -61,18 +43,8 @@ impl http_body::Body for Body {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
-            Self::Chunks { chunks, left } => Poll::Ready(chunks.pop_front().map(|chunk| {
-                *left = left.saturating_sub(chunk.len() as u64);
-                Ok(Frame::data(chunk))
-            })),
-            Self::Fill { reader, left } => Poll::Ready(match ready!(reader.poll_chunk(cx)) {
-                None => None,
-                Some(Ok(chunk)) => {
-                    *left = left.map(|left| left.saturating_sub(chunk.len() as u64));
-                    Some(Ok(Frame::data(chunk)))
-                }
-                Some(Err(_)) => Some(Err(BodyError::Broken)),
-            }),
+            #[cfg(test)]
+            Self::Text(text) => Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(std::mem::take(text))))),
             Self::Stream(timed) => timed.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data))),
         }
     }
@@ -80,8 +52,8 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Chunks { chunks, .. } => chunks.is_empty(),
-            Self::Fill { left, .. } => *left == Some(0),
+            #[cfg(test)]
+            Self::Text(text) => text.is_empty(),
             Self::Stream(timed) => http_body::Body::is_end_stream(&timed.incoming),
         }
     }
@@ -89,9 +61,8 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Chunks { left, .. } => SizeHint::with_exact(*left),
-            Self::Fill { left: Some(left), .. } => SizeHint::with_exact(*left),
-            Self::Fill { left: None, .. } => SizeHint::default(),
+            #[cfg(test)]
+            Self::Text(text) => SizeHint::with_exact(text.len() as u64),
             Self::Stream(timed) => http_body::Body::size_hint(&timed.incoming),
         }
     }
@@ -148,8 +119,6 @@ pub(crate) enum BodyError {
     Transport(hyper::Error),
     /// Nothing came for too long.
     Stalled,
-    /// The fill that was read broke.
-    Broken,
 }
 
 impl fmt::Display for BodyError {
@@ -157,7 +126,6 @@ impl fmt::Display for BodyError {
         match self {
             Self::Transport(error) => error.fmt(f),
             Self::Stalled => f.write_str("no progress within the time allowed"),
-            Self::Broken => f.write_str("the fetch that was read broke off"),
         }
     }
 }
@@ -166,7 +134,7 @@ impl std::error::Error for BodyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Transport(error) => Some(error),
-            Self::Stalled | Self::Broken => None,
+            Self::Stalled => None,
         }
     }
 }

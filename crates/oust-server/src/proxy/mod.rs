@@ -1,31 +1,33 @@
-//! The caching reverse proxy: from a request to an answer.
+//! The caching reverse proxy: from a client's request to the caching middleware, and from there to an origin.
+//!
+//! What is answered from the store, fetched for all or passed on is decided by `oust-tower`; here it is decided whether a request is answered at
+//! all, what its key is, and what the origin is told about the client.
 
 mod body;
-mod fetch;
 mod figures;
 mod head;
 mod origin;
-mod status;
+mod upstream;
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use http::header::{self, HeaderValue};
 use http::uri::Authority;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use oust::cache::{Cache, Hit, Lookup, Reason};
-use oust::freshness::conditional;
-use oust::freshness::{Demand, RequestDirectives};
-use oust::key::Key;
+use oust::cache::Cache;
+use oust::freshness::Policy;
 use oust::site::Sites;
+use oust_tower::{CacheLayer, CacheService, Options, ResponseFuture, fields};
+use tower_layer::Layer;
 
 pub(crate) use self::body::Body;
 pub(crate) use self::figures::{Figures, Seldom};
 
-use self::origin::{Failure, Origins};
-use self::status::CacheStatus;
+use self::origin::Origins;
+use self::upstream::{Keys, SiteKey, Upstream};
 use crate::config::{Config, Http, Server};
 use crate::engine::{self, NoKey};
 use crate::listen::Answer;
@@ -34,34 +36,28 @@ use crate::listen::Answer;
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) cache: Cache,
-    pub(crate) figures: Figures,
+    pub(crate) figures: Arc<Figures>,
     sites: Sites,
-    origins: Origins,
+    service: CacheService<Upstream, Keys>,
+    options: Arc<Options>,
     server: Server,
-    http: Http,
 }
 
-/// A GET or HEAD that has a key.
-#[derive(Debug)]
-struct Ask {
-    key: Key,
-    /// As the origin would see it, but for conditions and `Via`: what a variant is selected by.
-    headers: HeaderMap,
-    wants: RequestDirectives,
-    head_only: bool,
-    from_cache: bool,
-    version: Version,
-}
+/// What a client gets.
+type Answered = oust_tower::Body<Body>;
 
 impl Answer for Proxy {
-    type Body = Body;
+    type Body = Answered;
 
-    async fn answer(self: Arc<Self>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(self: Arc<Self>, peer: SocketAddr, request: Request<Incoming>) -> Response<Answered> {
         self.figures.requests.add(1);
         let version = request.version();
-        let response = match self.clone().route(peer.ip(), request).await {
-            Ok(response) => response,
-            Err(refusal) => refusal.into_response(),
+        let response = match self.route(peer.ip(), request) {
+            Ok(answer) => match answer.await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            },
+            Err(refusal) => refusal.into_response(&self.options),
         };
         tracing::debug!(%peer, ?version, status = response.status().as_u16(), "answered");
         response
@@ -80,180 +76,68 @@ impl Answer for Proxy {
 impl Proxy {
     pub(crate) fn new(config: &Config, sites: Sites, cache: Cache) -> Self {
         let origins = Origins::new(&config.server, &config.sites, &sites);
-        Self {
-            cache,
-            figures: Figures::default(),
-            sites,
-            origins,
-            server: config.server.clone(),
-            http: config.http.clone(),
-        }
+        let figures = Arc::new(Figures::default());
+        let keys = Keys { sites: sites.clone(), figures: figures.clone() };
+        let upstream = Upstream::new(origins, config.server.body_timeout);
+        let service = CacheLayer::new(cache.clone()).keys(keys).layer(upstream);
+        let options = Arc::new(options(&config.http, &config.server));
+        Self { cache, figures, sites, service, options, server: config.server.clone() }
     }
 
-    async fn route(self: Arc<Self>, peer: IpAddr, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-        let (parts, body) = request.into_parts();
+    /// Refuses a request, or gives it to the cache.
+    fn route(&self, peer: IpAddr, request: Request<Incoming>) -> Result<ResponseFuture<Body>, Refusal> {
+        let (mut parts, body) = request.into_parts();
         if refused_method(&parts.method) {
             return Err(Refusal::Method);
         }
-        let mut headers = parts.headers;
-        let authority = authority(&parts.uri, &headers)?;
+        let headers = &mut parts.headers;
+        let authority = authority(&parts.uri, headers)?;
         let trusted = self.server.trusted_proxies.iter().any(|network| network.contains(&peer));
-        let scheme = if trusted { stated_scheme(&headers) } else { None }.unwrap_or("http");
+        let scheme = if trusted { stated_scheme(headers) } else { None }.unwrap_or("http");
         if parts.uri.scheme_str().is_some_and(|stated| stated != scheme) {
             return Err(Refusal::Misdirected);
         }
-        let from_cache = head::is_from_cache(&headers);
-        head::strip_hop_by_hop(&mut headers);
-        head::forwarded(&mut headers, peer, trusted, scheme);
+        // Before anything is said for the client, which must not be able to name it in `Connection`.
+        fields::strip_hop_by_hop(headers);
+        head::forwarded(headers, peer, trusted, scheme);
         headers.remove(header::EXPECT);
 
         if parts.method == Method::OPTIONS && parts.uri.path() == "*" {
-            return Ok(answer_to_options());
+            return Err(Refusal::Options);
         }
         let path_and_query = parts.uri.path_and_query().map_or("/", |text| text.as_str());
-        let cacheable = matches!(parts.method, Method::GET | Method::HEAD);
-        let has_body = !http_body::Body::is_end_stream(&body);
-        if cacheable && !has_body {
-            headers.remove(header::CONTENT_LENGTH);
-            match engine::key(&self.sites, scheme, &authority, path_and_query, &headers) {
-                Ok(key) => {
-                    let wants = RequestDirectives::parse(&headers);
-                    let head_only = parts.method == Method::HEAD;
+        let cacheable = matches!(parts.method, Method::GET | Method::HEAD) && http_body::Body::is_end_stream(&body);
+        let key = match engine::key(&self.sites, scheme, &authority, path_and_query, headers) {
+            Ok(key) => {
+                if cacheable {
                     // What is selected by `Vary` must be what the origin of this key is told.
-                    let target = engine::target(&key);
-                    headers.insert(head::X_FORWARDED_PROTO, HeaderValue::from_static(target.scheme));
-                    if let Ok(host) = HeaderValue::from_str(target.authority) {
-                        headers.insert(header::HOST, host);
-                    }
-                    let ask = Ask { key, headers, wants, head_only, from_cache, version: parts.version };
-                    return Ok(self.cached(Arc::new(ask)).await);
+                    let scheme = engine::target(&key).scheme;
+                    headers.insert(head::X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
                 }
-                // Too long to be stored, not to be answered.
-                Err(NoKey::TooLong) => {}
-                Err(other) => return Err(other.into()),
+                Ok(key)
             }
-        }
-        let body = Body::stream(body, self.server.body_timeout);
-        let fwd = if cacheable { "bypass" } else { "method" };
-        let site_key = engine::key(&self.sites, scheme, &authority, "/", &headers)?;
-        head::add_via(&mut headers, parts.version);
-        let target = engine::target(&site_key);
-        let answer = self.origins.send(&target, parts.method, path_and_query, headers, body).await;
-        Ok(self.pass(answer, CacheStatus::forwarded(fwd), None))
-    }
-
-    /// Answers from the store if it may, from an origin else.
-    async fn cached(self: Arc<Self>, ask: Arc<Ask>) -> Response<Body> {
-        let (base, status) = match self.cache.lookup(&ask.key, &ask.headers) {
-            Lookup::Hit(hit) => match ask.wants.demand(hit.age(), hit.ttl()) {
-                Demand::Use => {
-                    let status = CacheStatus::hit(hit.ttl());
-                    return self.serve(&ask, &hit, status);
-                }
-                Demand::Validate => (Some(hit), CacheStatus::forwarded("request")),
-            },
-            Lookup::Stale(hit, reason) => {
-                // A peer would store it and, not seeing our mark, hand it on as good.
-                let hidden = reason == Reason::PurgedSoft && ask.from_cache;
-                if !hidden && ask.wants.demand(hit.age(), hit.ttl()) == Demand::Use {
-                    self.revalidate_behind(&ask, &hit);
-                    return self.serve(&ask, &hit, stale(&hit, reason));
-                }
-                (Some(hit), CacheStatus::because(reason))
+            // Too long to be stored, not to be answered; and what is no URL for us may be one for an origin, if nothing is to be stored.
+            Err(reason) if reason == NoKey::TooLong || (!cacheable && reason != NoKey::UnknownHost) => {
+                let site = engine::key(&self.sites, scheme, &authority, "/", headers)?;
+                parts.extensions.insert(SiteKey(site));
+                Err(oust_tower::NoKey::TooLong)
             }
-            Lookup::MustValidate(hit, reason) => (Some(hit), CacheStatus::because(reason)),
-            Lookup::Miss(reason) => (None, CacheStatus::because(reason)),
-            // A later engine's outcome: asking the origin is always right.
-            _ => (None, CacheStatus::forwarded("miss")),
+            Err(reason) => return Err(reason.into()),
         };
-        if ask.wants.only_if_cached {
-            return self.failed(&ask, StatusCode::GATEWAY_TIMEOUT, CacheStatus::own("only-if-cached"));
-        }
-        if ask.wants.no_store {
-            return self.fetch_unstored(&ask).await;
-        }
-        self.obtain(ask, base, status).await
-    }
-
-    /// A request that asked for nothing to be kept.
-    async fn fetch_unstored(&self, ask: &Ask) -> Response<Body> {
-        let target = engine::target(&ask.key);
-        let mut headers = ask.headers.clone();
-        head::add_via(&mut headers, ask.version);
-        let method = if ask.head_only { Method::HEAD } else { Method::GET };
-        let answer = self.origins.send(&target, method, target.path_and_query, headers, Body::Empty).await;
-        self.pass(answer, CacheStatus::forwarded("request"), Some(ask))
-    }
-
-    /// Hands an origin's answer on without storing it.
-    fn pass(
-        &self,
-        answer: Result<Response<Incoming>, Failure>,
-        mut status: CacheStatus,
-        ask: Option<&Ask>,
-    ) -> Response<Body> {
-        match answer {
-            Ok(response) => {
-                let (mut parts, body) = response.into_parts();
-                self.figures.passed.add(1);
-                head::strip_hop_by_hop(&mut parts.headers);
-                head::strip_tags(&mut parts.headers, &self.http.tag_headers);
-                head::add_via(&mut parts.headers, parts.version);
-                status.fwd_status = Some(parts.status);
-                self.put_status(&mut parts.headers, &status, ask);
-                parts.version = Version::HTTP_11;
-                Response::from_parts(parts, Body::stream(body, self.server.body_timeout))
-            }
-            Err(failure) => {
-                self.figures.origin_errors.add(1);
-                let code = match failure {
-                    Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
-                    _ => StatusCode::BAD_GATEWAY,
-                };
-                status.detail = Some(failure.to_string());
-                failed(code, status.value(self.key_text(ask).as_deref()))
-            }
-        }
-    }
-
-    /// Serves a stored response.
-    fn serve(&self, ask: &Ask, hit: &Hit, status: CacheStatus) -> Response<Body> {
-        let stored = hit.head();
-        let mut headers = stored.headers;
-        headers.insert(header::AGE, HeaderValue::from(hit.age().as_secs()));
-        self.dress(&mut headers, &status, ask);
-        if conditional::not_modified(&ask.headers, stored.status, &headers, SystemTime::now()) {
-            return not_modified(headers);
-        }
-        if stored.status != StatusCode::NO_CONTENT {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(hit.body_len()));
-        }
-        let body = if ask.head_only { Body::Empty } else { Body::stored(hit) };
-        respond(stored.status, headers, body)
-    }
-
-    /// The fields every answer from or through the store carries.
-    fn dress(&self, headers: &mut HeaderMap, status: &CacheStatus, ask: &Ask) {
-        head::strip_tags(headers, &self.http.tag_headers);
-        head::add_via(headers, Version::HTTP_11);
-        self.put_status(headers, status, Some(ask));
-    }
-
-    fn put_status(&self, headers: &mut HeaderMap, status: &CacheStatus, ask: Option<&Ask>) {
-        // Appended: caches on the way before us have their own members (RFC 9211 2).
-        headers.append(CACHE_STATUS, status.value(self.key_text(ask).as_deref()));
-    }
-
-    fn key_text(&self, ask: Option<&Ask>) -> Option<String> {
-        ask.filter(|_| self.http.cache_status_key).map(|ask| engine::key_text(&ask.key))
-    }
-
-    fn failed(&self, ask: &Ask, code: StatusCode, status: CacheStatus) -> Response<Body> {
-        failed(code, status.value(self.key_text(Some(ask)).as_deref()))
+        let body = Body::stream(body, self.server.body_timeout);
+        Ok(self.service.answer_as(Request::from_parts(parts, body), key, &self.options))
     }
 }
 
-const CACHE_STATUS: header::HeaderName = header::HeaderName::from_static("cache-status");
+/// The middleware's settings.
+fn options(http: &Http, server: &Server) -> Options {
+    Options::new()
+        .policy(Policy::new())
+        .tag_headers(http.tag_headers.iter().cloned())
+        .cache_status_key(http.cache_status_key)
+        .laggard_patience(server.body_timeout)
+}
+
 const ALLOW: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Methods that are never passed on: a purge comes through the admin API only, and the others ask a proxy for what this one is not.
@@ -293,46 +177,13 @@ fn stated_scheme(headers: &HeaderMap) -> Option<&'static str> {
     }
 }
 
-/// `Cache-Status` of a response that is served although it is stale.
-fn stale(hit: &Hit, reason: Reason) -> CacheStatus {
-    CacheStatus { detail: Some(reason.to_string()), ..CacheStatus::hit(hit.ttl().min(0)) }
-}
-
-fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
-}
-
-fn not_modified(mut headers: HeaderMap) -> Response<Body> {
-    conditional::strip_for_not_modified(&mut headers);
-    respond(StatusCode::NOT_MODIFIED, headers, Body::Empty)
-}
-
-/// An answer of ours to a request that failed. It says so, and that it is nothing to keep.
-fn failed(code: StatusCode, status: HeaderValue) -> Response<Body> {
-    let reason = code.canonical_reason().unwrap_or("error");
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(CACHE_STATUS, status);
-    head::add_via(&mut headers, Version::HTTP_11);
-    respond(code, headers, Body::text(format!("{} {reason}\n", code.as_u16())))
-}
-
-fn answer_to_options() -> Response<Body> {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::ALLOW, HeaderValue::from_static(ALLOW));
-    headers.insert(CACHE_STATUS, CacheStatus::own("options").value(None));
-    respond(StatusCode::NO_CONTENT, headers, Body::Empty)
-}
-
 /// Why a request is answered without asking store or origin.
 #[derive(Debug)]
 enum Refusal {
     Method,
     Misdirected,
+    /// A question about us, which we answer ourselves.
+    Options,
     Bad(&'static str),
     Malformed(String),
 }
@@ -348,19 +199,24 @@ impl From<NoKey> for Refusal {
 }
 
 impl Refusal {
-    fn into_response(self) -> Response<Body> {
+    fn into_response(self, options: &Options) -> Response<Answered> {
         let (code, detail) = match self {
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method".to_owned()),
-            Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "unknown-host".to_owned()),
-            Self::Bad(message) => (StatusCode::BAD_REQUEST, message.to_owned()),
-            Self::Malformed(message) => (StatusCode::BAD_REQUEST, message),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method".into()),
+            Self::Options => (StatusCode::NO_CONTENT, "options".into()),
+            Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "unknown-host".into()),
+            Self::Bad(message) => (StatusCode::BAD_REQUEST, Cow::Borrowed(message)),
+            Self::Malformed(message) => (StatusCode::BAD_REQUEST, Cow::Owned(message)),
         };
-        let mut response = failed(code, CacheStatus::own(&detail).value(None));
-        if code == StatusCode::METHOD_NOT_ALLOWED {
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(ALLOW));
-        } else if code == StatusCode::BAD_REQUEST {
+        let mut response = options.own_answer(code, detail);
+        match code {
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NO_CONTENT => {
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(ALLOW));
+            }
             // Where one message ends and the next begins is in doubt after such a request.
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            StatusCode::BAD_REQUEST => {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
         }
         response
     }

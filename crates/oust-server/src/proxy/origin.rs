@@ -44,18 +44,16 @@ pub(super) enum Failure {
     Timeout,
     /// There is none for this host.
     Nobody,
-    /// It answered 304 to a request that was not conditional.
-    Nonsense,
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Failure {
+    /// A stable token, for `Cache-Status`.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
             Self::Down => "origin-down",
             Self::Timeout => "origin-timeout",
             Self::Nobody => "no-origin",
-            Self::Nonsense => "origin-nonsense",
-        })
+        }
     }
 }
 

@@ -1,0 +1,103 @@
+//! What the caching middleware asks: the origins, as a tower service.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use oust::Key;
+use oust::site::Sites;
+use oust_tower::{Event, KeyFor};
+use tower_service::Service;
+
+use super::body::Body;
+use super::figures::Figures;
+use super::origin::{Failure, Origins};
+use crate::engine::{self, NoKey};
+
+/// A key of the request's site, where the request has none of its own.
+#[derive(Debug, Clone)]
+pub(super) struct SiteKey(pub(super) Key);
+
+/// The origins of all sites.
+#[derive(Debug, Clone)]
+pub(super) struct Upstream {
+    origins: Arc<Origins>,
+    /// How long the body of an answer may make no progress.
+    patience: Duration,
+}
+
+impl Upstream {
+    pub(super) fn new(origins: Origins, patience: Duration) -> Self {
+        Self { origins: Arc::new(origins), patience }
+    }
+}
+
+impl Service<Request<Body>> for Upstream {
+    type Response = Response<Body>;
+    type Error = oust_tower::Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let Self { origins, patience } = self.clone();
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let site = parts.extensions.get::<SiteKey>().map(|site| &site.0);
+            let Some(key) = parts.extensions.get::<Key>().or(site) else { return Err(told(Failure::Nobody)) };
+            let path_and_query = parts.uri.path_and_query().map_or("/", |text| text.as_str());
+            let answer = origins.send(&engine::target(key), parts.method, path_and_query, parts.headers, body).await;
+            answer.map(|response| response.map(|body| Body::stream(body, patience))).map_err(told)
+        })
+    }
+}
+
+/// A failure as clients are told of it.
+fn told(failure: Failure) -> oust_tower::Failure {
+    let status = match failure {
+        Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        Failure::Down | Failure::Nobody => StatusCode::BAD_GATEWAY,
+    };
+    oust_tower::Failure::new(status, failure.as_str())
+}
+
+/// Keys by the server's sites, and figures.
+#[derive(Debug)]
+pub(super) struct Keys {
+    pub(super) sites: Sites,
+    pub(super) figures: Arc<Figures>,
+}
+
+impl KeyFor for Keys {
+    /// Asked only for what an answer to an unsafe method names, which is absolute.
+    fn key_for(&self, request: &Parts) -> Result<Key, oust_tower::NoKey> {
+        let (Some(scheme), Some(authority)) = (request.uri.scheme_str(), request.uri.authority()) else {
+            return Err(oust_tower::NoKey::Unwanted);
+        };
+        let path_and_query = request.uri.path_and_query().map_or("/", |text| text.as_str());
+        engine::key(&self.sites, scheme, authority.as_str(), path_and_query, &request.headers).map_err(|error| {
+            match error {
+                NoKey::UnknownHost => oust_tower::NoKey::UnknownHost,
+                NoKey::TooLong => oust_tower::NoKey::TooLong,
+                NoKey::Malformed(message) => oust_tower::NoKey::Malformed(message),
+            }
+        })
+    }
+
+    fn event(&self, event: Event) {
+        match event {
+            Event::Passed => self.figures.passed.add(1),
+            Event::Collapsed => self.figures.collapsed.add(1),
+            Event::Fetched => self.figures.fetches.add(1),
+            Event::Failed => self.figures.origin_errors.add(1),
+            Event::StaleOnError => self.figures.stale_on_error.add(1),
+            _ => {}
+        }
+    }
+}
