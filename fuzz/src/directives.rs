@@ -39,8 +39,13 @@ pub fn directives(data: &[u8]) {
 pub(crate) fn lines(data: &[u8]) -> Vec<HeaderValue> {
     let words: Vec<u8>;
     let text = match data.split_first() {
-        Some((128.., choices)) => {
-            words = choices.iter().flat_map(|&byte| WORDS[usize::from(byte) % WORDS.len()].bytes()).collect();
+        Some((first @ 128.., choices)) => {
+            // Short texts are well-formed often enough.
+            words = choices
+                .iter()
+                .take(usize::from(first - 127) % 12 + 1)
+                .flat_map(|&byte| WORDS[usize::from(byte) % WORDS.len()].bytes())
+                .collect();
             &words
         }
         _ => data,
