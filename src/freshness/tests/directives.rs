@@ -40,7 +40,7 @@ fn slow(lines: &[String]) -> Directives {
     };
     let mut first: HashMap<String, (bool, Option<String>)> = HashMap::new();
     for (name, argument) in &all {
-        first.entry(trimmed(name)).or_insert((trimmed(name) == *name, argument.as_deref().map(bare)));
+        first.entry(trimmed(name)).or_insert_with(|| (trimmed(name) == *name, argument.as_deref().map(bare)));
     }
     let number = |name: &str, invalid: u32| {
         first.get(name).map(|(clean, text)| {
