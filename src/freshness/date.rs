@@ -63,11 +63,17 @@ fn rfc850(day_name: &[u8], mut form: Form<'_>, now: SystemTime) -> Option<u64> {
     form.is(b' ')?;
     let time = form.time()?;
     form.gmt()?;
-    // More than 50 years ahead means the century before.
+    // The nearest such year; more than 50 years ahead is the century before.
     let this_year =
         now.duration_since(SystemTime::UNIX_EPOCH).map_or(1970, |since| 1970 + since.as_secs() / 31_556_952);
-    let ahead = this_year - this_year % 100 + short;
-    let year = if ahead > this_year + 50 { ahead.checked_sub(100)? } else { ahead };
+    let of_this_century = this_year - this_year % 100 + short;
+    let year = if of_this_century > this_year + 50 {
+        of_this_century - 100
+    } else if of_this_century + 50 <= this_year {
+        of_this_century + 100
+    } else {
+        of_this_century
+    };
     moment(year, month, day, time)
 }
 

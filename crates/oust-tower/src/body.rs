@@ -27,6 +27,7 @@ pin_project! {
 }
 
 pin_project! {
+    // Small, so that a hit is moved about in little: what is rare is boxed.
     #[project = Projected]
     enum Kind<B> {
         Empty,
@@ -35,9 +36,9 @@ pin_project! {
         // A text of ours.
         Text { text: Bytes },
         // A fill in progress, with the length still to come if the origin told it.
-        Fill { reader: FillReader, left: Option<u64> },
+        Fill { reader: Box<FillReader>, left: Option<u64> },
         // Ranges of either.
-        Cut { cut: Cut },
+        Cut { cut: Box<Cut> },
         Pass { #[pin] body: B },
     }
 }
@@ -63,11 +64,11 @@ impl<B> Body<B> {
     }
 
     pub(crate) fn fill(reader: FillReader, left: Option<u64>) -> Self {
-        Self { kind: Kind::Fill { reader, left } }
+        Self { kind: Kind::Fill { reader: Box::new(reader), left } }
     }
 
     pub(crate) fn cut(cut: Cut) -> Self {
-        Self { kind: Kind::Cut { cut } }
+        Self { kind: Kind::Cut { cut: Box::new(cut) } }
     }
 }
 

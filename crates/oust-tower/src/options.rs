@@ -105,6 +105,15 @@ impl Options {
         ask::own(self, status, &CacheStatus::own(detail), None)
     }
 
+    /// An answer that was fetched around the cache, as it is, with `Cache-Status` (`fwd` is its word for why) and `Via`. Hop-by-hop fields are the
+    /// caller's matter.
+    pub fn passed_answer<B>(&self, response: Response<B>, fwd: &'static str) -> Response<Body<B>> {
+        let (mut parts, body) = response.into_parts();
+        let status = CacheStatus { fwd_status: Some(parts.status), ..CacheStatus::forwarded(fwd) };
+        ask::dress(self, &mut parts.headers, parts.version, &status, None);
+        Response::from_parts(parts, Body::pass(body))
+    }
+
     /// Whether a response may be stored, and how fresh it then is.
     pub(crate) fn assess(&self, exchange: &Exchange<'_>) -> Assessment {
         self.policy.assess(exchange)

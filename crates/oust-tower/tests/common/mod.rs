@@ -1,6 +1,7 @@
 //! A cache before an origin that answers when it is told to. Everything runs on one thread; nothing sleeps.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -52,7 +53,7 @@ impl http_body::Body for Fed {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.len.map_or(SizeHint::default(), SizeHint::with_exact)
+        self.len.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -291,7 +292,8 @@ pub async fn read(answer: Answer) -> Full {
 /// The next data of a body, if it is there when nothing moves any more.
 pub async fn next(answer: &mut Answer) -> Option<Option<Result<String, ()>>> {
     settle().await;
-    let frame = std::future::poll_fn(|cx| Poll::Ready(Pin::new(answer.body_mut()).poll_frame_now(cx))).await;
+    let frame =
+        std::future::poll_fn(|cx| Poll::Ready(http_body::Body::poll_frame(Pin::new(answer.body_mut()), cx))).await;
     match frame {
         Poll::Pending => None,
         Poll::Ready(frame) => Some(frame.map(|frame| {
@@ -299,17 +301,6 @@ pub async fn next(answer: &mut Answer) -> Option<Option<Result<String, ()>>> {
         })),
     }
 }
-
-trait PollNow: http_body::Body {
-    fn poll_frame_now(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        self.poll_frame(cx)
-    }
-}
-
-impl<B: http_body::Body> PollNow for B {}
 
 /// Lets every task run until none can.
 pub async fn settle() {
