@@ -402,3 +402,32 @@ fn connections_are_kept_alive_both_ways() {
     let stats = oust.api("GET", "/v1/stats", "").json();
     assert_eq!(stats["connections"]["total"], 1);
 }
+
+#[test]
+fn what_a_request_changes_is_fetched_again() {
+    let origin = Origin::versions();
+    let oust = Oust::before(&origin);
+    for path in ["/p", "/q"] {
+        oust.get(path);
+        assert!(oust.get(path).is_hit());
+    }
+    let change = request(oust.listen, "POST", "/p", &[], b"x");
+    assert!(change.cache_status().starts_with("oust; fwd=method; fwd-status=200"), "{}", change.cache_status());
+    assert!(!oust.get("/p").is_hit());
+    assert!(oust.get("/q").is_hit());
+}
+
+#[test]
+fn several_ranges_are_parts_of_one_body() {
+    let origin = Origin::start(|_, reply| reply.send(200, &[("Cache-Control", "max-age=60")], "0123456789"));
+    let oust = Oust::before(&origin);
+    for _ in 0..2 {
+        let answer = oust.get_with("/p", &[("Range", "bytes=1-2,-1")]);
+        assert_eq!(answer.status, 206);
+        let text = answer.text();
+        assert!(text.contains("Content-Range: bytes 1-2/10\r\n\r\n12\r\n--"), "{text}");
+        assert!(text.contains("Content-Range: bytes 9-9/10\r\n\r\n9\r\n--"), "{text}");
+        assert_eq!(oust.get_with("/p", &[("Range", "bytes=10-")]).status, 416);
+    }
+    assert_eq!(origin.count(), 1);
+}

@@ -72,10 +72,13 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
         B: http_body::Body + Default + Send + 'static,
         C: http_body::Body<Error: Into<BoxError>> + Send + 'static,
     {
-        let (base, status) = match found {
+        let (base, status) = match self.look_up(found).await {
             Found::Use(hit, status) => return self.ask.serve(&self.options, &hit, status),
             Found::UseStale(hit, status) => {
-                self.revalidate_behind(inner, &hit);
+                // A request that wants nothing kept, or nothing sent on, is no reason to fetch.
+                if !self.ask.wants.no_store && !self.ask.wants.only_if_cached {
+                    self.revalidate_behind(inner, &hit);
+                }
                 return self.ask.serve(&self.options, &hit, status);
             }
             Found::Ask(base, status) => (base, status),
@@ -88,6 +91,12 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
             return self.fetch_unstored(inner).await;
         }
         self.obtain(inner, base, status).await
+    }
+
+    /// What the store says, once it is known. Today a lookup never waits and everything is in `found`; one that has to wait for a slower tier does it
+    /// here, since whatever could be answered at once has been (`CacheService::cached`).
+    async fn look_up(&self, found: Found) -> Found {
+        found
     }
 
     /// A request that asked for nothing to be kept.

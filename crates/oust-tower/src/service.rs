@@ -143,7 +143,8 @@ where
         B: http_body::Body + Default + Send + 'static,
         C: http_body::Body<Error: Into<BoxError>> + Send + 'static,
     {
-        // The only place where the store is asked. What it can say at once is answered without a task, a lock or a box.
+        // The only place where the store is asked. What it can say at once is answered without a task or a box; what it cannot is for
+        // `Slow::look_up` to wait for.
         let lookup = self.shared.cache.lookup(&ask.key, &ask.headers);
         match found(&ask, lookup) {
             Found::Use(hit, status) => ResponseFuture::ready(ask.serve(options, &hit, status)),

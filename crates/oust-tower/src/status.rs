@@ -28,9 +28,9 @@ impl CacheStatus {
         Self { hit: true, ttl: Some(ttl), ..Self::default() }
     }
 
-    /// Served from the store although it is stale.
+    /// Served from the store, and why although it might not have been: mostly it is stale.
     pub(crate) fn stale(ttl: i64, detail: &'static str) -> Self {
-        Self { detail: Some(Cow::Borrowed(detail)), ..Self::hit(ttl.min(0)) }
+        Self { detail: Some(Cow::Borrowed(detail)), ..Self::hit(ttl) }
     }
 
     /// Answered by us without asking the store or an origin.

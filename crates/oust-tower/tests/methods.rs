@@ -153,3 +153,12 @@ async fn groups_can_be_off() {
     whole(changed).await;
     assert_eq!(rig.hit("/a", &[]).await.text(), "a");
 }
+
+#[tokio::test]
+async fn h25_a_purge_by_method_is_no_purge() {
+    let mut rig = rig();
+    rig.fill("/a", FRESH, "kept").await;
+    change(&mut rig, "PURGE", "/a", 405, &[]).await;
+    assert_eq!(rig.hit("/a", &[]).await.text(), "kept");
+    assert!(rig.cache.purge_records(None, 10).is_empty());
+}

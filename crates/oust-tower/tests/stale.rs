@@ -111,17 +111,30 @@ async fn a_request_may_ask_for_something_fresher_or_staler() {
     let mut rig = rig();
     rig.fill("/a", TAGGED, "v1").await;
     rig.pass_time(10);
+    let fresh_enough = rig.hit("/a", &[("cache-control", "max-age=10, min-fresh=50")]).await;
+    assert_eq!(fresh_enough.cache_status(), "oust; hit; ttl=50");
     for control in ["no-cache", "max-age=5", "min-fresh=55"] {
         let answer = rig.get("/a", &[("cache-control", control)]);
         let asked = rig.asked().await;
-        // It cannot be said to be fresh for longer: only the age is renewed by another answer.
-        asked.fail(502, "origin-down");
+        assert_eq!(asked.header("if-none-match"), Some("\"v1\""));
+        asked.answer(304, TAGGED, "");
         let answer = whole(answer).await;
-        assert!(answer.cache_status().contains("fwd=request") || answer.is_hit(), "{}", answer.cache_status());
+        assert_eq!(answer.text(), "v1");
+        assert_eq!(answer.cache_status(), "oust; fwd=request; fwd-status=304; stored", "{control}");
+        rig.pass_time(10);
     }
+    let down = rig.get("/a", &[("cache-control", "max-age=5")]);
+    rig.asked().await.fail(502, "origin-down");
+    let down = whole(down).await;
+    assert_eq!(
+        (down.text(), down.cache_status()),
+        ("v1", "oust; hit; ttl=50; detail=stale-if-error"),
+        "better than nothing"
+    );
     rig.pass_time(60);
     let stale = rig.hit("/a", &[("cache-control", "max-stale=20")]).await;
     assert_eq!((stale.text(), stale.cache_status()), ("v1", "oust; hit; ttl=-10; detail=max-stale"));
+    assert_eq!(rig.hit("/a", &[("cache-control", "max-stale")]).await.text(), "v1");
     rig.purge(A, oust::Action::Soft);
     let purged = rig.get("/a", &[("cache-control", "max-stale")]);
     rig.asked().await.answer(200, FRESH, "v2");
@@ -152,4 +165,26 @@ async fn a_clients_conditions_are_answered_from_what_is_stored_or_just_came() {
     assert_eq!((second.status, second.header("content-length")), (304, None));
     assert!(second.is_hit());
     assert_eq!(rig.hit("/a", &[("if-none-match", "\"v2\"")]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_request_that_wants_nothing_kept_or_sent_starts_no_revalidation() {
+    let mut rig = rig();
+    rig.fill("/a", SWR, "old").await;
+    rig.pass_time(70);
+    for control in ["no-store", "only-if-cached"] {
+        assert_eq!(rig.hit("/a", &[("cache-control", control)]).await.text(), "old");
+    }
+    assert_eq!(whole(rig.get("/a", &[])).await.text(), "old");
+    rig.asked().await.answer(200, FRESH, "new");
+    settle().await;
+    assert_eq!(rig.hit("/a", &[]).await.text(), "new");
+}
+
+#[tokio::test]
+async fn a_reload_of_what_is_immutable_asks_nobody() {
+    let mut rig = rig();
+    rig.fill("/a", &[("cache-control", "max-age=60, immutable")], "same").await;
+    rig.pass_time(5);
+    assert!(rig.hit("/a", &[("cache-control", "max-age=0")]).await.is_hit());
 }

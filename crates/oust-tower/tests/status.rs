@@ -1,5 +1,7 @@
 //! Fields of answers: `Cache-Status` on every one of them, `Age`, `Via`, and the settings that change them.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use common::*;
@@ -117,4 +119,78 @@ async fn what_is_too_large_says_so() {
     let first = head(first).await;
     assert_eq!(first.headers()["cache-status"], "oust; fwd=uri-miss; fwd-status=200; stored=?0; detail=too-large");
     drop((first, writer));
+}
+
+#[tokio::test]
+async fn keys_and_settings_may_come_from_whoever_embeds_it() {
+    use std::sync::{Arc, Mutex};
+
+    use http::request::Parts;
+    use oust::{Cache, Config, Key};
+    use oust_tower::{CacheLayer, Event, KeyFor, NoKey};
+    use tower_layer::Layer;
+    use tower_service::Service;
+
+    struct Keys(Arc<Options>, Arc<Mutex<Vec<Event>>>);
+
+    impl KeyFor for Keys {
+        fn key_for(&self, request: &Parts) -> Result<Key, NoKey> {
+            match request.uri.path() {
+                "/private" => Err(NoKey::Unwanted),
+                path => Key::parse(format!("https://one.test{path}").as_bytes())
+                    .map_err(|error| NoKey::Malformed(error.to_string())),
+            }
+        }
+
+        fn options_for<'a>(&'a self, request: &Parts, default: &'a Arc<Options>) -> &'a Arc<Options> {
+            if request.uri.path() == "/special" { &self.0 } else { default }
+        }
+
+        fn event(&self, event: Event) {
+            self.1.lock().unwrap().push(event);
+        }
+    }
+
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let special = Arc::new(Options::new().name("special").unwrap());
+    let cache: Cache = Config::new().edge_size(16 << 20).build().unwrap();
+    let origin = Origin;
+    let layer = CacheLayer::new(cache.clone()).keys(Keys(special, events.clone()));
+    let mut service = layer.layer(origin);
+    for (path, expected) in [
+        ("/a", "oust; fwd=uri-miss; fwd-status=200; stored"),
+        ("/special", "special; fwd=uri-miss; fwd-status=200; stored"),
+        ("/private", "oust; fwd=bypass; fwd-status=200; detail=unwanted"),
+    ] {
+        // No Host is needed where the embedder knows the key without.
+        let request = http::Request::get(path).body(Sent::default()).unwrap();
+        let answer = service.call(request).await.unwrap();
+        assert_eq!(answer.headers()["cache-status"], expected);
+    }
+    assert_eq!(*events.lock().unwrap(), [Event::Fetched, Event::Fetched, Event::Passed]);
+
+    /// Answers everything at once.
+    #[derive(Clone)]
+    struct Origin;
+
+    impl Service<http::Request<Sent>> for Origin {
+        type Response = http::Response<Sent>;
+        type Error = std::convert::Infallible;
+        type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+        fn poll_ready(
+            &mut self,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Result<(), std::convert::Infallible>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: http::Request<Sent>) -> Self::Future {
+            if request.uri().path() != "/private" {
+                assert_eq!(request.headers()["host"], "one.test");
+            }
+            let answer = http::Response::builder().header("cache-control", "max-age=60");
+            std::future::ready(Ok(answer.body(Sent("x".into())).unwrap()))
+        }
+    }
 }

@@ -120,7 +120,7 @@ impl Proxy {
             Err(reason) if reason == NoKey::TooLong || (!cacheable && reason != NoKey::UnknownHost) => {
                 let site = engine::key(&self.sites, scheme, &authority, "/", headers)?;
                 parts.extensions.insert(SiteKey(site));
-                Err(oust_tower::NoKey::TooLong)
+                Err(upstream::told_no_key(reason))
             }
             Err(reason) => return Err(reason.into()),
         };

@@ -67,6 +67,15 @@ fn told(failure: Failure) -> oust_tower::Failure {
     oust_tower::Failure::new(status, failure.as_str())
 }
 
+/// Why there is no key, in the middleware's words.
+pub(super) fn told_no_key(reason: NoKey) -> oust_tower::NoKey {
+    match reason {
+        NoKey::UnknownHost => oust_tower::NoKey::UnknownHost,
+        NoKey::TooLong => oust_tower::NoKey::TooLong,
+        NoKey::Malformed(message) => oust_tower::NoKey::Malformed(message),
+    }
+}
+
 /// Keys by the server's sites, and figures.
 #[derive(Debug)]
 pub(super) struct Keys {
@@ -81,13 +90,7 @@ impl KeyFor for Keys {
             return Err(oust_tower::NoKey::Unwanted);
         };
         let path_and_query = request.uri.path_and_query().map_or("/", |text| text.as_str());
-        engine::key(&self.sites, scheme, authority.as_str(), path_and_query, &request.headers).map_err(|error| {
-            match error {
-                NoKey::UnknownHost => oust_tower::NoKey::UnknownHost,
-                NoKey::TooLong => oust_tower::NoKey::TooLong,
-                NoKey::Malformed(message) => oust_tower::NoKey::Malformed(message),
-            }
-        })
+        engine::key(&self.sites, scheme, authority.as_str(), path_and_query, &request.headers).map_err(told_no_key)
     }
 
     fn event(&self, event: Event) {
