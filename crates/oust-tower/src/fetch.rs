@@ -34,6 +34,9 @@ pub(crate) struct Slow<K, R> {
     pub(crate) ask: Ask,
 }
 
+/// When a head came, and how long after it was asked for. One reading of the clock: a `Date` of ours is never a second older than that.
+type Arrival = (SystemTime, Duration);
+
 /// What a leader tells the client it leads for, beside the fill itself.
 struct Report<C>(Mutex<Told<C>>);
 
@@ -269,9 +272,10 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
             && response.status() == StatusCode::NOT_MODIFIED
         {
             if conditional::validates(&base.headers, response.headers()) {
+                let received = SystemTime::now();
                 let mut update = response.headers().clone();
-                clean(&mut update);
-                return self.validated(ticket, base, &update, begun.elapsed(), &report);
+                clean(&mut update, received);
+                return self.validated(ticket, base, &update, (received, begun.elapsed()), &report);
             }
             // It validated something else: the whole object, then.
             let _ = conditional::make_conditional(&mut headers, &HeaderMap::new());
@@ -283,7 +287,7 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
             other => other,
         };
         match response {
-            Ok(response) => self.filled(ticket, response, begun.elapsed(), &report).await,
+            Ok(response) => self.filled(ticket, response, (SystemTime::now(), begun.elapsed()), &report).await,
             Err(failure) => {
                 report.with(|told| told.outcome = Some(Outcome::Failed(failure)));
                 drop(ticket);
@@ -300,11 +304,11 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
     }
 
     /// A 304 to what we asked about.
-    fn validated<C>(&self, ticket: FillTicket, base: &Head, update: &HeaderMap, delay: Duration, report: &Report<C>) {
+    fn validated<C>(&self, ticket: FillTicket, base: &Head, update: &HeaderMap, arrival: Arrival, report: &Report<C>) {
         let mut merged = conditional::merge(&base.headers, update);
         // What the update now calls private may be stored already.
         strip_unstorable(&mut merged);
-        let (freshness, skip) = self.judge(base.status, &merged, delay);
+        let (freshness, skip) = self.judge(base.status, &merged, arrival);
         let tags = Tags::of(&self.options, &self.ask, &merged);
         // Under the report's lock: the client that is told next sees what is known about storing it.
         report.with(|told| {
@@ -319,14 +323,14 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
     }
 
     /// A whole response.
-    async fn filled<C>(&self, ticket: FillTicket, response: Response<C>, delay: Duration, report: &Report<C>)
+    async fn filled<C>(&self, ticket: FillTicket, response: Response<C>, arrival: Arrival, report: &Report<C>)
     where
         C: http_body::Body<Error: Into<BoxError>>,
     {
         let hint = http_body::Body::size_hint(response.body()).exact();
         let (mut parts, body) = response.into_parts();
-        clean(&mut parts.headers);
-        let (freshness, skip) = self.judge(parts.status, &parts.headers, delay);
+        clean(&mut parts.headers, arrival.0);
+        let (freshness, skip) = self.judge(parts.status, &parts.headers, arrival);
         if freshness.is_none() && is_failure(parts.status) {
             // Not stored, and not a reason to forget what is.
             let response = Box::new(Response::from_parts(parts, body));
@@ -398,14 +402,14 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
         .await
     }
 
-    fn judge(&self, status: StatusCode, headers: &HeaderMap, delay: Duration) -> (Option<Freshness>, Option<Skip>) {
+    fn judge(&self, status: StatusCode, headers: &HeaderMap, arrival: Arrival) -> (Option<Freshness>, Option<Skip>) {
         let exchange = Exchange {
             method: &Method::GET,
             request: &self.ask.headers,
             status,
             response: headers,
-            received: SystemTime::now(),
-            delay,
+            received: arrival.0,
+            delay: arrival.1,
         };
         match self.options.assess(&exchange) {
             Assessment::Store(freshness) => (Some(freshness), None),
@@ -462,10 +466,10 @@ fn is_failure(status: StatusCode) -> bool {
 }
 
 /// Makes an origin's header fields fit to be judged and kept. A `Date` is needed to age it by (RFC 9110 6.6.1).
-fn clean(headers: &mut HeaderMap) {
+fn clean(headers: &mut HeaderMap, received: SystemTime) {
     strip_unstorable(headers);
     if !headers.contains_key(header::DATE)
-        && let Ok(now) = HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now()))
+        && let Ok(now) = HeaderValue::from_str(&httpdate::fmt_http_date(received))
     {
         headers.insert(header::DATE, now);
     }

@@ -49,9 +49,12 @@ pub(crate) fn is_from_cache(request: &HeaderMap) -> bool {
     request.contains_key(header::VIA) || request.contains_key(CDN_LOOP)
 }
 
-/// Whether the request wants to leave HTTP on this connection (RFC 9110 7.8): it is passed on as it is.
+/// Whether the request wants to leave HTTP on this connection (RFC 9110 7.8): it is passed on as it is. The offer to go on in HTTP/2 is none such,
+/// and nobody takes it any more (RFC 9113 3.1).
 pub(crate) fn is_upgrade(request: &HeaderMap, version: Version) -> bool {
-    version == Version::HTTP_11 && request.contains_key(header::UPGRADE) && request.contains_key(header::CONNECTION)
+    version == Version::HTTP_11
+        && request.contains_key(header::CONNECTION)
+        && request.get(header::UPGRADE).is_some_and(|to| !to.as_bytes().eq_ignore_ascii_case(b"h2c"))
 }
 
 /// What a gRPC client says of itself, and may over HTTP/2 (RFC 9113 8.2.2): the one member of `TE` that is no matter of the connection.

@@ -92,11 +92,11 @@ where
         let trailers = fields::te_trailers(&parts.headers, parts.version);
         fields::strip_hop_by_hop(&mut parts.headers);
         let key = shared.keys.key_for(&parts);
-        let options = Arc::clone(shared.keys.options_for(&parts, &shared.options));
+        let options = shared.keys.options_for(&parts, &shared.options);
         if trailers && (key.is_err() || !is_cacheable(&parts.method, &body)) {
             parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
         }
-        self.answer_as(Request::from_parts(parts, body), key, &options)
+        self.answer_as(Request::from_parts(parts, body), key, options)
     }
 
     /// Answers a request by this key and these settings, for callers that know them without [`KeyFor`]. Its hop-by-hop fields must have been taken

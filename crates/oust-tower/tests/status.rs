@@ -48,6 +48,8 @@ async fn every_way_to_answer_says_which_it_was() {
     rig.asked().await.answer(200, FRESH, "x");
     assert_eq!(whole(too_long).await.cache_status(), "oust; fwd=bypass; fwd-status=200; detail=too-long");
 
+    let offer = [("connection", "upgrade, http2-settings"), ("upgrade", "h2c"), ("http2-settings", "x")];
+    assert!(rig.hit("/a", &offer).await.is_hit());
     let upgrade = rig.get("/a", &[("connection", "upgrade"), ("upgrade", "x")]);
     let asked = rig.asked().await;
     assert_eq!((asked.header("connection"), asked.header("upgrade")), (Some("upgrade"), Some("x")));
