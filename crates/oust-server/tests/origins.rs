@@ -108,7 +108,6 @@ fn hostile_answers_are_refused_and_leave_nothing_behind() {
         if !name.starts_with("304") {
             wire.ended();
         }
-        // Nine failures in a row take the only origin out, which is asked nevertheless.
     }
 
     // A head without end.
@@ -154,7 +153,9 @@ fn bodies_that_break_off_are_cut_off_and_not_stored() {
             Some(wire)
         };
         let text = answer.join().unwrap();
-        assert!(text.starts_with("HTTP/1.1 200") || text.starts_with("HTTP/1.1 502"), "{text}");
+        // The server ends the connection, at times before the head is out, or sees the end before it begins to answer.
+        let answered = ["HTTP/1.1 200", "HTTP/1.1 502"].iter().any(|begin| text.starts_with(begin));
+        assert!(text.is_empty() || answered, "{text}");
         assert!(!text.ends_with("0\r\n\r\n"), "a whole body: {text}");
         if let Some(wire) = wire {
             wire.ended();

@@ -160,7 +160,8 @@ where
         Ok(Sender::Many(sender))
     } else {
         let mut builder = http1::Builder::new();
-        builder.max_buf_size(MAX_HEAD);
+        // Of a head that came in one read, the size of the buffer says nothing.
+        builder.max_buf_size(MAX_HEAD).max_header_size(MAX_HEAD);
         let (sender, connection) = builder.handshake(io).await.map_err(|error| (Failure::Reset, error.into()))?;
         drop(tokio::spawn(async move { ended(connection.await) }));
         Ok(Sender::One(sender))

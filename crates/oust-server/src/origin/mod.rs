@@ -181,11 +181,8 @@ impl Origins {
         let group = index.and_then(|index| self.groups.get(index)).ok_or(Failure::Nobody)?;
         let permit = group.gate.enter(group.patience.first_byte).await?;
         let safe = matches!(method, Method::GET | Method::HEAD | Method::OPTIONS) && body.is_end_stream();
-        let mut body = Some(if body.is_end_stream() {
-            upstream::nothing()
-        } else {
-            body.map_err(Into::into).boxed_unsync()
-        });
+        let mut body =
+            Some(if body.is_end_stream() { upstream::nothing() } else { body.map_err(Into::into).boxed_unsync() });
         let call = Call { method, authority: target.authority, path_and_query, headers };
         group.saved.earn();
 

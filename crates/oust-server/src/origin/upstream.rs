@@ -149,11 +149,8 @@ impl Upstream {
         };
         let refused = |failure, cause: Cause| Refused { failure, cause, unsent: None, reused };
         let progress = Arc::new(Progress::new());
-        let body = if body.is_end_stream() {
-            body
-        } else {
-            Watched { body, progress: progress.clone() }.boxed_unsync()
-        };
+        let body =
+            if body.is_end_stream() { body } else { Watched { body, progress: progress.clone() }.boxed_unsync() };
         let multiplexed = matches!(sender, Sender::Many(_));
         let mut request = match self.request(call, body, multiplexed) {
             Ok(request) => request,
@@ -262,8 +259,12 @@ impl Upstream {
     async fn probe(&self, check: &HealthCheck, host: &str) -> bool {
         let Ok(mut sender) = self.endpoint.dial(self.spec.connect_timeout).await else { return false };
         let multiplexed = matches!(sender, Sender::Many(_));
-        let call =
-            Call { method: Method::GET, authority: host, path_and_query: check.path.as_str(), headers: HeaderMap::new() };
+        let call = Call {
+            method: Method::GET,
+            authority: host,
+            path_and_query: check.path.as_str(),
+            headers: HeaderMap::new(),
+        };
         let Ok(mut request) = self.request(&call, nothing(), multiplexed) else { return false };
         request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static("oust-health"));
         if !multiplexed {

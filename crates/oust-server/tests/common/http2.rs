@@ -53,9 +53,7 @@ pub fn http2(tls: Option<ServerConfig>) -> Http2 {
     origin
 }
 
-async fn answer(
-    request: hyper::Request<hyper::body::Incoming>,
-) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+async fn answer(request: hyper::Request<hyper::body::Incoming>) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
     let uri = request.uri();
     let hosts = request.headers().get_all("host").iter().count();
     let text = format!("{:?} {} {uri} hosts={hosts}", request.version(), request.method());
