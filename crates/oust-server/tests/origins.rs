@@ -1,5 +1,7 @@
 //! Origins that misbehave, fail, come back, and are spoken to in other ways than plain HTTP/1.1.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::io::{Read, Write};

@@ -99,7 +99,7 @@ async fn a_reload_keeps_what_is_the_same() {
     let url = format!("http://{}", dead.local_addr().expect("bound"));
     drop(dead);
     let live = format!("http://{}", numbered());
-    let old = origins(&config(&[url.clone()], "max_fetches = 3"));
+    let old = origins(&config(std::slice::from_ref(&url), "max_fetches = 3"));
     for _ in 0..3 {
         assert_eq!(get(&old).await, Err(Failure::Down));
     }
