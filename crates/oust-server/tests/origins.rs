@@ -66,8 +66,10 @@ fn all_of(oust: &Oust, path: &str) -> std::thread::JoinHandle<String> {
 #[test]
 fn hostile_answers_are_refused_and_leave_nothing_behind() {
     let origin = Origin::scripted();
-    let config = site("body_timeout = \"300ms\"", &[origin.url()], "retries = 0");
-    let oust = Oust::configured("hostile", &config);
+    let oust = Oust::configured("hostile", &site("", &[origin.url()], "retries = 0"));
+    // For those that are to take too long, and for no others.
+    let rules = "retries = 0\nfirst_byte_timeout = \"200ms\"";
+    let hasty = Oust::configured("hostile-hasty", &site("", &[origin.url()], rules));
     let warm = ask(&oust, "GET", "/warm", "");
     let mut wire = origin.accept();
     wire.request().unwrap();
@@ -99,7 +101,8 @@ fn hostile_answers_are_refused_and_leave_nothing_behind() {
         ("version 0.9", "just text\r\n", 502, "origin-nonsense"),
     ];
     for (name, bytes, status, detail) in cases {
-        let answer = ask(&oust, "GET", &format!("/{}", name.replace(' ', "-")), "");
+        let asked = if status == 504 { &hasty } else { &oust };
+        let answer = ask(asked, "GET", &format!("/{}", name.replace(' ', "-")), "");
         let mut wire = origin.accept();
         wire.request().unwrap();
         wire.write(bytes.as_bytes());
@@ -135,7 +138,8 @@ fn hostile_answers_are_refused_and_leave_nothing_behind() {
 #[test]
 fn bodies_that_break_off_are_cut_off_and_not_stored() {
     let origin = Origin::scripted();
-    let oust = Oust::configured("broken-bodies", &site("body_timeout = \"300ms\"", &[origin.url()], "retries = 0"));
+    let rules = "retries = 0\nfirst_byte_timeout = \"20s\"";
+    let oust = Oust::configured("broken-bodies", &site("body_timeout = \"300ms\"", &[origin.url()], rules));
     let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n";
     for (rest, ends) in [
         ("Content-Length: 10\r\n\r\nabc", true),

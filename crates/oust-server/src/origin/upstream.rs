@@ -54,7 +54,7 @@ pub(super) struct Upstream {
 /// A request as it is sent, to whichever origin.
 pub(super) struct Call<'a> {
     pub(super) method: Method,
-    /// `http` or `https`: what the key says, which is what the client used.
+    /// Of the site, for `Host`: not the origin's own.
     pub(super) authority: &'a str,
     pub(super) path_and_query: &'a str,
     pub(super) headers: HeaderMap,
