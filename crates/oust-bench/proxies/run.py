@@ -318,10 +318,10 @@ def table(measured, names):
         system = sum(turn["system"] for turn in mine)
         busy, load = cpu_of[name] * requests / seconds, sum(turn["load"] for turn in mine) / seconds
         ratio = statistics.median(ours / theirs for ours, theirs in zip(rate["oust"], rate[name]))
+        more, cost = ("", "") if name == "oust" else (f"{ratio:.2f} x", f"{cpu_of['oust'] / cpu_of[name]:.2f} x")
         p99 = statistics.median(turn["p99"] for turn in mine)
-        print(f"| {name} | {statistics.median(rate[name]):,.0f} | {min(rate[name]):,.0f}-{max(rate[name]):,.0f} "
-              f"| {'' if name == 'oust' else f'{ratio:.2f} x'} | {p99 / 1000:.2f} ms | {cpu_of[name] * 1e6:.1f} us "
-              f"| {system / requests * 1e6:.1f} us | {'' if name == 'oust' else f'{cpu_of["oust"] / cpu_of[name]:.2f} x'} | {busy:.0%} | {load:.0%} |", flush=True)
+        print(f"| {name} | {statistics.median(rate[name]):,.0f} | {min(rate[name]):,.0f}-{max(rate[name]):,.0f} | {more} | {p99 / 1000:.2f} ms "
+              f"| {cpu_of[name] * 1e6:.1f} us | {system / requests * 1e6:.1f} us | {cost} | {busy:.0%} | {load:.0%} |", flush=True)
 
 
 if __name__ == "__main__":
