@@ -16,6 +16,7 @@ Exit codes: 0; 1 if a proxy does not serve, does not cache, or errs; 77 if a pro
 """
 
 import argparse
+import ctypes
 import json
 import os
 import pathlib
@@ -23,6 +24,7 @@ import random
 import re
 import resource
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -44,6 +46,8 @@ class Wrong(Exception):
 
 def main():
     options = arguments()
+    # What runs is stopped then too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     programs = {"oust": options.oust, "origin": find("nginx"), "nginx": find("nginx"), "haproxy": find("haproxy"), "varnish": find("varnishd"), "wrk": find("wrk")}
     wanted = ["oust", "origin", "wrk", *options.peers]
     missing = [name for name in wanted if not programs[name] or not pathlib.Path(programs[name]).is_file()]
@@ -52,6 +56,7 @@ def main():
     if not {PROXY_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
         return skip(f"needs cores {PROXY_CORE} and {LOAD_CORE}")
     names = ["oust", *options.peers]
+    print(f"- {own_network()}")
     # In memory: nginx has no cache but a file system's.
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="proxies-", dir="/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None))
     scratch.chmod(0o755)
@@ -97,6 +102,27 @@ def arguments():
     parser.add_argument("--peers", type=lambda text: text.split(","), default=PEERS)
     parser.add_argument("--json", help="writes the figures of every turn to this file")
     return parser.parse_args()
+
+
+def own_network():
+    """Moves this process into a network of its own and says what its TCP is.
+
+    Its loopback has packets as an Ethernet has and buffers that hold a large body: where a body is one packet and fills the window, each waits for a timer,
+    whoever sends it. And its TCP does not pace, as bbr would by what it believes the loopback to carry."""
+    control = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control")
+    clone_newnet = 0x4000_0000
+    if ctypes.CDLL(None, use_errno=True).unshare(clone_newnet) != 0:
+        return f"TCP of the machine ({control.read_text().strip()}): no right to a network of its own"
+    subprocess.run([find("ip") or "ip", "link", "set", "lo", "mtu", "1500", "up"], check=True)
+    for name in ["tcp_rmem", "tcp_wmem"]:
+        (control.parent / name).write_text("4096 4194304 33554432")
+    for name in ["cubic", "reno"]:
+        try:
+            control.write_text(name)
+            break
+        except OSError:
+            pass
+    return f"a network of its own, TCP {control.read_text().strip()}"
 
 
 def skip(message):

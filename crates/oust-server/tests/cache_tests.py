@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,8 @@ console.log(JSON.stringify(verdicts))
 
 def main():
     options = arguments()
+    # What runs is stopped then too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     suite = options.suite and pathlib.Path(options.suite).resolve()
     if not suite or not (suite / "test-engine" / "cli.mjs").is_file():
         return skip("no suite: give a checkout of http-tests/cache-tests as argument or in $CACHE_TESTS")
