@@ -37,6 +37,8 @@ ROOT = HERE.parents[2]
 SKIP = 77
 PROXY_CORE, LOAD_CORE = 0, 1
 PEERS = ["haproxy", "nginx", "varnish"]
+# Share of its core that either side must use for a figure to be about the proxy or the load.
+BUSY = 0.9
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -337,6 +339,7 @@ def table(measured, names):
     print("| | hits/s | spread | oust is | p99 | CPU a hit | of it system | oust takes | core busy | load busy |")
     print("| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |")
     cpu_of = {name: sum(turn["user"] + turn["system"] for turn in turns[name]) / sum(turn["requests"] for turn in turns[name]) for name in names}
+    idle = []
     for name in names:
         mine = turns[name]
         requests = sum(turn["requests"] for turn in mine)
@@ -348,6 +351,10 @@ def table(measured, names):
         p99 = statistics.median(turn["p99"] for turn in mine)
         print(f"| {name} | {statistics.median(rate[name]):,.0f} | {min(rate[name]):,.0f}-{max(rate[name]):,.0f} | {more} | {p99 / 1000:.2f} ms "
               f"| {cpu_of[name] * 1e6:.1f} us | {system / requests * 1e6:.1f} us | {cost} | {busy:.0%} | {load:.0%} |", flush=True)
+        if max(busy, load) < BUSY:
+            idle.append(name)
+    if idle:
+        print(f"\nNeither core was busy with {', '.join(idle)}: the machine has other work, and hits/s and p99 mean nothing. Measure again.", flush=True)
 
 
 if __name__ == "__main__":
