@@ -57,6 +57,11 @@ def main():
         return skip(f"not installed: {', '.join(missing)}")
     if not {PROXY_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
         return skip(f"needs cores {PROXY_CORE} and {LOAD_CORE}")
+    # nginx keeps a file open for each key.
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if files != resource.RLIM_INFINITY and files < 14_000:
+        return skip(f"a process may have {files} open files, and needs 14,000")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     names = ["oust", *options.peers]
     print(f"- {own_network()}")
     # In memory: nginx has no cache but a file system's.
@@ -270,7 +275,10 @@ def fill(proxy, size, keys, body):
     for again in [False, True]:
         for key in names:
             path = path_of(size, keys, key)
-            headers, got = client.get(path)
+            try:
+                headers, got = client.get(path)
+            except Wrong as wrong:
+                raise Wrong(f"{proxy.name} {wrong}: {proxy.log.read_text()[-500:]}") from None
             if got != body:
                 raise Wrong(f"{proxy.name} {path}: {len(got)} bytes of another body")
             if headers.get("x-path") != path:
