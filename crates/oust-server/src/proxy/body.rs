@@ -1,4 +1,4 @@
-//! Bodies on their way to or from an origin.
+//! Bodies of clients.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-/// A body that was sent to us, or is sent by us without one: a client's on its way to an origin, an origin's on its way to the cache.
+/// A client's body on its way to an origin.
 #[derive(Debug, Default)]
 pub(crate) enum Body {
     /// None.

@@ -6,7 +6,6 @@
 mod body;
 mod figures;
 mod head;
-mod origin;
 mod upstream;
 
 use std::borrow::Cow;
@@ -26,17 +25,18 @@ use tower_layer::Layer;
 pub(crate) use self::body::Body;
 pub(crate) use self::figures::{Figures, Seldom};
 
-use self::origin::Origins;
 use self::upstream::{Keys, SiteKey, Upstream};
 use crate::config::{Config, Http, Server};
 use crate::engine::{self, NoKey};
 use crate::listen::Answer;
+use crate::origin::{Origins, Stream};
 
 /// What all connections share.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) cache: Cache,
     pub(crate) figures: Arc<Figures>,
+    pub(crate) origins: Arc<Origins>,
     sites: Sites,
     service: CacheService<Upstream, Keys>,
     options: Arc<Options>,
@@ -44,7 +44,7 @@ pub(crate) struct Proxy {
 }
 
 /// What a client gets.
-type Answered = oust_tower::Body<Body>;
+type Answered = oust_tower::Body<Stream>;
 
 impl Answer for Proxy {
     type Body = Answered;
@@ -75,17 +75,16 @@ impl Answer for Proxy {
 
 impl Proxy {
     pub(crate) fn new(config: &Config, sites: Sites, cache: Cache) -> Self {
-        let origins = Origins::new(&config.server, &config.sites, &sites);
+        let origins = Arc::new(Origins::new(&config.server, &config.sites, &sites));
         let figures = Arc::new(Figures::default());
         let keys = Keys { sites: sites.clone(), figures: figures.clone() };
-        let upstream = Upstream::new(origins, config.server.body_timeout);
-        let service = CacheLayer::new(cache.clone()).keys(keys).layer(upstream);
+        let service = CacheLayer::new(cache.clone()).keys(keys).layer(Upstream::new(origins.clone()));
         let options = Arc::new(options(&config.http, &config.server));
-        Self { cache, figures, sites, service, options, server: config.server.clone() }
+        Self { cache, figures, origins, sites, service, options, server: config.server.clone() }
     }
 
     /// Refuses a request, or gives it to the cache.
-    fn route(&self, peer: IpAddr, request: Request<Incoming>) -> Result<ResponseFuture<Body>, Refusal> {
+    fn route(&self, peer: IpAddr, request: Request<Incoming>) -> Result<ResponseFuture<Stream>, Refusal> {
         let (mut parts, body) = request.into_parts();
         if refused_method(&parts.method) {
             return Err(Refusal::Method);

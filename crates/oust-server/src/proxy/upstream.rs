@@ -4,10 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use oust::Key;
 use oust::site::Sites;
 use oust_tower::{Event, KeyFor};
@@ -15,8 +14,8 @@ use tower_service::Service;
 
 use super::body::Body;
 use super::figures::Figures;
-use super::origin::{Failure, Origins};
 use crate::engine::{self, NoKey};
+use crate::origin::{Failure, Origins, Stream};
 
 /// A key of the request's site, where the request has none of its own.
 #[derive(Debug, Clone)]
@@ -24,20 +23,16 @@ pub(super) struct SiteKey(pub(super) Key);
 
 /// The origins of all sites.
 #[derive(Debug, Clone)]
-pub(super) struct Upstream {
-    origins: Arc<Origins>,
-    /// How long the body of an answer may make no progress.
-    patience: Duration,
-}
+pub(super) struct Upstream(Arc<Origins>);
 
 impl Upstream {
-    pub(super) fn new(origins: Origins, patience: Duration) -> Self {
-        Self { origins: Arc::new(origins), patience }
+    pub(super) fn new(origins: Arc<Origins>) -> Self {
+        Self(origins)
     }
 }
 
 impl Service<Request<Body>> for Upstream {
-    type Response = Response<Body>;
+    type Response = Response<Stream>;
     type Error = oust_tower::Failure;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -46,25 +41,21 @@ impl Service<Request<Body>> for Upstream {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let Self { origins, patience } = self.clone();
+        let origins = self.0.clone();
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             let site = parts.extensions.get::<SiteKey>().map(|site| &site.0);
             let Some(key) = parts.extensions.get::<Key>().or(site) else { return Err(told(Failure::Nobody)) };
             let path_and_query = parts.uri.path_and_query().map_or("/", |text| text.as_str());
-            let answer = origins.send(&engine::target(key), parts.method, path_and_query, parts.headers, body).await;
-            answer.map(|response| response.map(|body| Body::stream(body, patience))).map_err(told)
+            origins.send(&engine::target(key), parts.method, path_and_query, parts.headers, body).await.map_err(told)
         })
     }
 }
 
 /// A failure as clients are told of it.
 fn told(failure: Failure) -> oust_tower::Failure {
-    let status = match failure {
-        Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        Failure::Down | Failure::Nobody => StatusCode::BAD_GATEWAY,
-    };
-    oust_tower::Failure::new(status, failure.as_str())
+    let told = oust_tower::Failure::new(failure.status(), failure.as_str());
+    failure.retry_after().map_or(told, |seconds| told.retry_after(seconds))
 }
 
 /// Why there is no key, in the middleware's words.
