@@ -188,3 +188,16 @@ async fn a_reload_of_what_is_immutable_asks_nobody() {
     rig.pass_time(5);
     assert!(rig.hit("/a", &[("cache-control", "max-age=0")]).await.is_hit());
 }
+
+#[tokio::test]
+async fn what_a_304_calls_private_is_not_kept_from_the_stored_response() {
+    let mut rig = rig();
+    rig.fill("/a", &[("cache-control", "max-age=60"), ("etag", "\"v1\""), ("x-mine", "1")], "body").await;
+    assert_eq!(rig.hit("/a", &[]).await.header("x-mine"), Some("1"));
+    rig.pass_time(61);
+    let validated = rig.get("/a", &[]);
+    rig.asked().await.answer(304, &[("cache-control", "max-age=60, private=\"x-mine\""), ("etag", "\"v1\"")], "");
+    assert_eq!(whole(validated).await.header("x-mine"), None);
+    let hit = rig.hit("/a", &[]).await;
+    assert_eq!((hit.text(), hit.header("x-mine")), ("body", None));
+}
