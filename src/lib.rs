@@ -29,6 +29,7 @@ mod entry;
 mod fill;
 pub mod freshness;
 pub mod key;
+mod l2;
 pub mod purge;
 pub mod site;
 mod sync;
@@ -38,6 +39,6 @@ pub use cache::{
     Admit, Answer, Cache, Explained, Fetch, FillBroken, FillReader, FillTicket, FillWriter, Head, Hit, Lookup,
     ObjectInfo, Reason, Stats,
 };
-pub use config::{BuildError, Config};
+pub use config::{BuildError, Config, L2Config};
 pub use key::Key;
 pub use purge::{Action, Layers, Purge, PurgeError, Selector};

@@ -16,6 +16,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::HeaderMap;
 
 pub use self::head::Head;
@@ -29,13 +30,17 @@ pub use self::ticket::{Answer, Fetch, FillBroken, FillReader, FillTicket, FillWr
 use self::stats::Counters;
 use self::sweep::Sweeper;
 use crate::clock::Clock;
+use crate::config::BuildError;
+use crate::disk::journal::Entry;
 use crate::edge::Edge;
 use crate::entry::{TICKS, Tick};
 use crate::key::Key;
 use crate::purge::history::{History, Record};
 use crate::purge::rules::{Prepared, RuleSet};
-use crate::purge::{Purge, PurgeError, PurgeId, PurgeRecord, Selector};
-use crate::site::Sites;
+use crate::l2::{self, L2};
+use crate::purge::{Durability, Purge, PurgeError, PurgeId, PurgeRecord, Selector};
+use crate::site::{self, Sites};
+use crate::sync::point;
 
 /// An HTTP edge cache with purges that are effective when they return.
 ///
@@ -71,7 +76,14 @@ use crate::site::Sites;
 pub struct Cache {
     engine: Arc<Engine>,
     /// Ends with the last handle.
-    _sweeper: Option<Arc<Sweeper>>,
+    _threads: Arc<Threads>,
+}
+
+/// The threads of a cache; dropped in this order with its last handle.
+#[derive(Debug)]
+struct Threads {
+    _sweeper: Option<Sweeper>,
+    _l2: Option<l2::Threads>,
 }
 
 /// What all handles, tickets and the sweeper share.
@@ -81,10 +93,12 @@ pub(crate) struct Engine {
     pub(crate) rules: RuleSet,
     pub(crate) history: History,
     pub(crate) counters: Counters,
-    sites: Sites,
+    /// The second tier, if there is one.
+    pub(crate) l2: Option<L2>,
+    sites: ArcSwap<Sites>,
     clock: Arc<dyn Clock>,
     /// What tick 0 is, in milliseconds since the Unix epoch.
-    base_ms: u64,
+    pub(crate) base_ms: u64,
     epoch: u64,
     max_object: u64,
     max_batch: usize,
@@ -104,6 +118,7 @@ pub(crate) struct Settings {
     pub(crate) background_sweep: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sites: Sites,
+    pub(crate) l2: Option<l2::Options>,
 }
 
 impl Engine {
@@ -120,6 +135,26 @@ impl Engine {
         since.clamp(i64::from(Tick::MIN), i64::from(Tick::MAX)) as Tick
     }
 
+    /// When a tick is, in milliseconds since the Unix epoch.
+    pub(crate) fn ms_of(&self, tick: Tick) -> i64 {
+        (self.base_ms as i64).saturating_add(i64::from(tick) * (1000 / TICKS))
+    }
+
+    /// When the soft rule of this number was made.
+    pub(crate) fn softened_at(&self, seq: u64) -> Tick {
+        // Soft: expired as of the purge, not as of whoever noticed.
+        self.history.of_rule(seq).map_or_else(|| self.now(), |record| self.tick_of(record.created_ms))
+    }
+
+    /// The sites in use.
+    pub(crate) fn sites(&self) -> Arc<Sites> {
+        self.sites.load_full()
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Compiles what a purge names. Nothing has changed if it fails.
     pub(crate) fn prepare(&self, purge: &Purge) -> Result<Vec<Prepared>, PurgeError> {
         if purge.selectors.is_empty() {
@@ -128,12 +163,13 @@ impl Engine {
         if purge.selectors.len() > self.max_batch {
             return Err(PurgeError::batch_too_long(purge.selectors.len(), self.max_batch));
         }
-        // This cache has no L2: a purge of "all layers" is one of the layers there are.
-        if !purge.layers.edge {
+        // Without an L2 a purge of "all layers" is one of the layers there are.
+        if !purge.layers.edge && !(purge.layers.l2 && self.l2.is_some()) {
             return Err(PurgeError::no_such_layer());
         }
+        let sites = self.sites.load();
         let compile = |(index, selector): (usize, &Selector)| {
-            let parts = selector.compile(&self.sites).map_err(|error| error.into_purge_error(index))?;
+            let parts = selector.compile(&sites).map_err(|error| error.into_purge_error(index))?;
             Ok(Prepared { parts, action: purge.action, layers: purge.layers })
         };
         purge.selectors.iter().enumerate().map(compile).collect()
@@ -141,24 +177,38 @@ impl Engine {
 }
 
 impl Cache {
-    pub(crate) fn new(settings: Settings) -> std::io::Result<Self> {
+    pub(crate) fn new(settings: Settings) -> Result<Self, BuildError> {
         let base_ms = settings.clock.now_ms();
+        let (l2, recovered) = match settings.l2 {
+            Some(options) => {
+                let (l2, recovered) = L2::open(options, settings.edge_size)?;
+                (Some(l2), Some(recovered))
+            }
+            None => (None, None),
+        };
+        let (retired, newest) = recovered.as_ref().map_or((0, 0), |recovered| recovered.numbers());
+        let outbox = l2.as_ref().map(|l2| Arc::clone(&l2.outbox));
         let engine = Arc::new(Engine {
-            edge: Edge::new(settings.edge_size, settings.shards),
-            rules: RuleSet::new(settings.max_rules),
+            edge: Edge::new(settings.edge_size, settings.shards, outbox),
+            rules: RuleSet::resumed(settings.max_rules, retired, newest),
             history: History::new(settings.history),
             counters: Counters::default(),
-            sites: settings.sites,
+            l2,
+            sites: ArcSwap::from_pointee(settings.sites),
             clock: settings.clock,
             base_ms,
-            epoch: random_epoch(),
+            epoch: recovered.as_ref().map_or_else(random_epoch, |recovered| recovered.epoch()),
             max_object: settings.max_object,
             max_batch: settings.max_batch,
             sweeping: parking_lot::Mutex::new(()),
             wake: sweep::Wake::default(),
         });
-        let sweeper = settings.background_sweep.then(|| Sweeper::start(&engine)).transpose()?;
-        Ok(Self { engine, _sweeper: sweeper.map(Arc::new) })
+        // Rules are in force before the first lookup.
+        let l2 = recovered.map(|recovered| engine.resume(recovered, settings.background_sweep)).transpose()?;
+        let started = settings.background_sweep.then(|| Sweeper::start(&engine)).transpose();
+        let sweeper = started
+            .map_err(|error| BuildError::new(format!("the sweeper thread could not be started: {error}")))?;
+        Ok(Self { engine, _threads: Arc::new(Threads { _sweeper: sweeper, _l2: l2 }) })
     }
 
     /// What a request for `key` with these header fields gets.
@@ -202,20 +252,47 @@ impl Cache {
     /// no request joins one (G1-G3). All selectors take effect together or none does. Costs the compilation of the selectors and a table
     /// insert each, whatever is stored; the sweeper reclaims the objects afterwards.
     ///
+    /// With a second tier it returns only when the purge is on disk (G5): many callers share one write. It blocks for that long, so call it from a
+    /// thread that may; lookups never wait for it.
+    ///
     /// # Errors
     ///
     /// Nothing has changed after an error. It names the selector, the position in its text and the limit, where one applies: malformed
-    /// selectors, budgets, too many selectors in a batch, too many live rules, a layer this cache does not have.
+    /// selectors, budgets, too many selectors in a batch, too many live rules, a layer this cache does not have. The exception is
+    /// [`NotDurable`](crate::purge::PurgeErrorKind::NotDurable): the purge may be in force, until a restart.
     pub fn purge(&self, purge: &Purge) -> Result<PurgeRecord, PurgeError> {
         let engine = &self.engine;
         let prepared = engine.prepare(purge)?;
+        let created_ms = engine.clock.now_ms();
+        let journal = engine.l2.as_ref().map(|l2| &l2.journal);
+        let payload = journal.map(|_| l2::codec::encode(purge, created_ms));
+        if let Some(journal) = journal {
+            // Numbers are never given out twice (H28): those to come are reserved on disk before they reach a record there.
+            let most = engine.rules.load().seq.saturating_add(l2::AHEAD);
+            journal.reserve(most).map_err(|error| PurgeError::not_durable(&error))?;
+        }
+        let mut position = None;
         let record = engine.rules.publish(prepared, |first, last| {
-            let record = Arc::new(Record::new(engine.epoch, (first, last), purge, engine.clock.now_ms()));
+            let record = Arc::new(Record::new(engine.epoch, (first, last), purge, created_ms));
             // In the history before any lookup can count on it.
             engine.history.push(Arc::clone(&record));
+            if let (Some(journal), Some(payload)) = (journal, &payload) {
+                position = Some(journal.append(Entry::Purge { first, last, payload }));
+            }
             record
         })?;
         engine.wake.wake();
+        if let (Some(journal), Some(position)) = (journal, position) {
+            point("publish:appended");
+            match purge.durability {
+                Durability::Disk => {
+                    journal.sync(position).map_err(|error| PurgeError::not_durable(&error))?;
+                    record.set_durable();
+                }
+                Durability::Memory if journal.is_durable(position) => record.set_durable(),
+                Durability::Memory => {}
+            }
+        }
         Ok(record.view())
     }
 
@@ -266,8 +343,26 @@ impl Cache {
     }
 
     /// The sites whose aliases and key policies apply to purges.
-    pub fn sites(&self) -> &Sites {
-        &self.engine.sites
+    pub fn sites(&self) -> Arc<Sites> {
+        self.engine.sites()
+    }
+
+    /// Replaces the sites, and deletes what is stored of hosts whose requests get other keys from now on: an object stored under a key of the old
+    /// policy may be another one's answer under the new. The purge is `None` if there are none.
+    ///
+    /// Requests must get their keys from the new sites before this is called. Blocks as [`purge`](Self::purge) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`purge`](Self::purge); the new sites are in use all the same.
+    pub fn set_sites(&self, sites: Sites) -> Result<Option<PurgeRecord>, PurgeError> {
+        let new = sites.rules_of_names();
+        let old = self.engine.sites.swap(Arc::new(sites)).rules_of_names();
+        let changed = site::changed(&old, &new);
+        match changed.is_empty() {
+            true => Ok(None),
+            false => self.purge(&Purge::batch(changed).by("sites")).map(Some),
+        }
     }
 
     /// Recomputes every invariant that can be; for tests and fuzzing.

@@ -5,4 +5,11 @@
 
 pub mod media;
 
+/// A stored object's record: its segment and its place in the order of records there. Never used for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RecordId {
+    pub(crate) segment: u32,
+    pub(crate) ordinal: u32,
+}
+
 pub use media::{File, Identity, Media};

@@ -1,0 +1,180 @@
+//! What is written to the second tier: copies of entries that were asked for again, and evicted ones.
+//!
+//! An append is a commit of the second tier: under the append lock the newest snapshot is loaded, rules of both layers newer than the entry are
+//! asked, and the record carries that snapshot's number and the verdict. It enters the index under the shard's lock, unless a newer response of
+//! its key has come meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::{L2, mark_byte};
+use crate::cache::Engine;
+use crate::disk::journal::Entry;
+use crate::disk::store::{AppendError, RecordParts, Times};
+use crate::edge::leaving::{Leaving, Work, judge_for_l2};
+use crate::entry::{Control, EntryRef, Mark, TICKS, Tick};
+use crate::sync::point;
+
+/// How long an open segment without appends stays open.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Bytes that may be written a second, and as a burst.
+#[derive(Debug)]
+pub(crate) struct Rate {
+    per_second: u64,
+    left: u64,
+    at: Instant,
+}
+
+impl Rate {
+    pub(crate) fn new(per_second: u64) -> Self {
+        Self { per_second, left: per_second, at: Instant::now() }
+    }
+
+    fn take(&mut self, bytes: u64) -> bool {
+        let now = Instant::now();
+        let gained = u128::from(self.per_second).saturating_mul(now.duration_since(self.at).as_micros()) / 1_000_000;
+        if gained > 0 {
+            self.left = self.left.saturating_add(u64::try_from(gained).unwrap_or(u64::MAX)).min(self.per_second);
+            self.at = now;
+        }
+        // A whole burst lets through what is larger than one.
+        let pays = bytes.min(self.per_second);
+        let admitted = self.left >= pays;
+        if admitted {
+            self.left -= pays;
+        }
+        admitted
+    }
+}
+
+impl Engine {
+    /// An entry of the memory tier is used for the first time since it came, or since its count was run down.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn used_first(&self, entry: &EntryRef) {
+        if let Some(l2) = &self.l2
+            && !entry.is_uncacheable()
+        {
+            l2.outbox.push(Work::Copy(entry.clone()));
+        }
+    }
+
+    /// Writes what waits, for as long as `most` without anything new; false once there will be no more.
+    pub(crate) fn write_waiting(&self, l2: &L2, most: Duration) -> bool {
+        let goes_on = l2.outbox.wait(most);
+        while let Some(work) = l2.outbox.take() {
+            let written = match &work {
+                Work::Copy(entry) => self.write_copy(l2, entry),
+                Work::Leaving(leaving) => self.write_leaving(l2, leaving),
+            };
+            let counter = if written { &l2.counters.written } else { &l2.counters.not_written };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        if goes_on {
+            l2.store.seal_idle(IDLE);
+        }
+        goes_on
+    }
+
+    fn write_copy(&self, l2: &L2, entry: &EntryRef) -> bool {
+        let key = entry.key();
+        let url_hash = key.url_hash();
+        let hash = key.hash_under(url_hash);
+        if !self.is_wanted(l2, entry, (url_hash, hash)) {
+            return false;
+        }
+        let mut appender = l2.store.appender();
+        let snapshot = self.rules.load();
+        let shard = self.edge.shard(url_hash);
+        // Before the control word: it vouches for what was in the table, and what left is dead.
+        let swept = shard.swept_upto.load(Ordering::Acquire);
+        let (stamp, mark) = entry.control().load();
+        let control = Control::new(stamp.max(swept));
+        control.raise(0, mark);
+        let mark = judge_for_l2(entry, &control, &snapshot, |seq| self.softened_at(seq));
+        if mark == Mark::Dead || entry.no_demote() {
+            return false;
+        }
+        let Ok(record) = appender.append(&self.record_of(entry, snapshot.seq, mark)) else { return false };
+        point("write:appended");
+        let table = shard.table.read();
+        if entry.control().load().1 == Mark::Dead {
+            drop(table);
+            appender.abandon(record);
+            l2.bury(&[record]);
+            return false;
+        }
+        appender.index(record, url_hash, hash);
+        true
+    }
+
+    fn write_leaving(&self, l2: &L2, leaving: &Arc<Leaving>) -> bool {
+        let entry = &leaving.entry;
+        let key = entry.key();
+        let url_hash = key.url_hash();
+        let hash = key.hash_under(url_hash);
+        let shard = self.edge.shard(url_hash);
+        let wanted = self.is_wanted(l2, entry, (url_hash, hash));
+        let mut appender = l2.store.appender();
+        let snapshot = self.rules.load();
+        let mark = leaving.catch_up(&snapshot, |seq| self.softened_at(seq));
+        let record = if wanted && mark != Mark::Dead {
+            appender.append(&self.record_of(entry, snapshot.seq, mark)).ok()
+        } else {
+            None
+        };
+        point("write:appended");
+        let mut table = shard.table.write();
+        let mut indexed = false;
+        if let Some(record) = record {
+            indexed = leaving.control.load().1 != Mark::Dead;
+            if indexed {
+                appender.index(record, url_hash, hash);
+            } else {
+                appender.abandon(record);
+                l2.bury(&[record]);
+            }
+        }
+        if let Ok(found) = table.leaving.find_entry(hash, |held| Arc::ptr_eq(held, leaving)) {
+            found.remove();
+        }
+        indexed
+    }
+
+    /// Whether an entry is to be written: it is not there, and the tier may write as much now.
+    fn is_wanted(&self, l2: &L2, entry: &EntryRef, (url_hash, hash): (u64, u64)) -> bool {
+        if entry.deadlines().fresh_until <= self.now() && !has_validator(entry) {
+            return false;
+        }
+        !l2.store.holds(url_hash, hash, entry.vary()) && l2.rate.lock().take(entry.weight())
+    }
+
+    fn record_of<'a>(&self, entry: &'a EntryRef, seq: u64, mark: Mark) -> RecordParts<'a> {
+        let deadlines = entry.deadlines();
+        let body = match entry.chunks() {
+            Some(chunks) => chunks.iter().map(|chunk| &chunk[..]).collect(),
+            None => vec![entry.inline_body()],
+        };
+        RecordParts {
+            key: entry.key().text(),
+            vary: entry.vary().as_bytes(),
+            tags: entry.tags().as_bytes(),
+            status: entry.status(),
+            head: entry.head(),
+            body,
+            times: Times {
+                born_ms: self.ms_of(deadlines.born),
+                fresh_until_ms: self.ms_of(deadlines.fresh_until),
+                while_revalidate: deadlines.while_revalidate,
+                if_error: deadlines.if_error,
+                must_revalidate: deadlines.must_revalidate,
+                no_cache: deadlines.no_cache,
+            },
+            seq,
+            mark: mark_byte(mark),
+            soft_at_ms: self.ms_of(entry.soft_at()),
+        }
+    }
+}
