@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use bytes::Bytes;
 use triomphe::ThinArc;
 
-use crate::disk::RecordId;
+use crate::disk::store::Candidate;
 use crate::edge::budget::{Budget, Charge};
 use crate::key::{KeyRef, Layout};
 use crate::purge::{Action, TagsRef};
@@ -496,7 +496,7 @@ pub(crate) enum Handle {
 #[derive(Debug)]
 pub(crate) struct Deep {
     pub(crate) entry: EntryRef,
-    pub(crate) record: RecordId,
+    pub(crate) record: Candidate,
 }
 
 impl Handle {
@@ -510,9 +510,9 @@ impl Handle {
     }
 
     /// The record of the second tier it was read from.
-    pub(crate) fn record(&self) -> Option<RecordId> {
+    pub(crate) fn record(&self) -> Option<&Candidate> {
         match self {
-            Self::Deep(deep) => Some(deep.record),
+            Self::Deep(deep) => Some(&deep.record),
             _ => None,
         }
     }

@@ -269,7 +269,7 @@ impl Engine {
             return Admit::Skipped(Reason::Superseded);
         }
         if let (Some(l2), Some(record)) = (&self.l2, validates)
-            && l2.store.candidate(record, key.url_hash(), key.hash()).is_none()
+            && l2.store.candidate_of(record).is_none()
         {
             return Admit::Skipped(Reason::Superseded);
         }

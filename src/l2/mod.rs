@@ -32,14 +32,14 @@ use self::sweep::Todo;
 use self::write::Rate;
 use crate::disk::RecordId;
 use crate::disk::journal::{Entry, Journal};
-use crate::disk::store::Store;
+use crate::disk::store::{Store, Which, variant_of};
 use crate::edge::leaving::Outbox;
 use crate::entry::Mark;
 
 /// The second tier of a cache.
 #[derive(Debug)]
 pub(crate) struct L2 {
-    pub(crate) store: Store,
+    pub(crate) store: Arc<Store>,
     pub(crate) journal: Journal,
     /// Every record has been judged by every rule up to this one.
     pub(crate) swept_upto: AtomicU64,
@@ -63,6 +63,7 @@ pub(crate) struct Counters {
     pub(crate) written: AtomicU64,
     pub(crate) not_written: AtomicU64,
     pub(crate) read_errors: AtomicU64,
+    pub(crate) sync_errors: AtomicU64,
 }
 
 impl L2 {
@@ -74,12 +75,13 @@ impl L2 {
     /// Ends the records of a key that a response with these `Vary` selectors replaces: the same variant, and those that vary on other fields.
     /// Called under the shard's lock; reads nothing from the disk. On disk with the next acknowledgement.
     pub(crate) fn supersede(&self, url_hash: u64, key_hash: u64, vary: crate::vary::VaryRef<'_>) {
-        self.bury(&self.store.supersede(url_hash, key_hash, vary));
+        let which = Which::Variant(key_hash, variant_of(vary.as_bytes()));
+        self.bury(&self.store.supersede(url_hash, which));
     }
 
     /// Ends every record of a URL. Called under the shard's lock; on disk with the next acknowledgement.
     pub(crate) fn end_url(&self, url_hash: u64) -> usize {
-        let ended = self.store.end_url(url_hash);
+        let ended = self.store.supersede(url_hash, Which::Url);
         self.bury(&ended);
         ended.len()
     }

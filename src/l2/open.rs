@@ -18,7 +18,7 @@ use super::write::Rate;
 use super::{Counters, L2, codec};
 use crate::cache::Engine;
 use crate::config::BuildError;
-use crate::disk::journal::{self, Journal, Replayed};
+use crate::disk::journal::{self, Checkpoint, Journal, LivePurge, Replayed};
 use crate::disk::media::Media;
 use crate::disk::store::{Judged, Loaded, Store, StoreOptions};
 use crate::edge::leaving::Outbox;
@@ -71,7 +71,7 @@ impl L2 {
         };
         let journal_options =
             journal::Options { distrust: options.distrust, adopt: options.adopt, ..journal::Options::default() };
-        let (journal, replayed) = Journal::open(Arc::clone(&options.media), journal_options)
+        let (journal, replayed) = Journal::open(Arc::clone(&options.media), &journal_options)
             .map_err(|error| failed("the journal of the second tier cannot be opened", &error))?;
         let store_options = StoreOptions {
             segment_size: options.segment_size,
@@ -83,7 +83,7 @@ impl L2 {
         let pool = Pool::start(options.readers)
             .map_err(|error| failed("a thread of the second tier could not be started", &error))?;
         let l2 = Self {
-            store,
+            store: Arc::new(store),
             journal,
             swept_upto: AtomicU64::new(replayed.swept_upto),
             outbox: Arc::new(Outbox::new(edge_size / WAITING_SHARE)),
@@ -128,7 +128,7 @@ impl Engine {
     /// returns, and nothing else happens by itself.
     pub(crate) fn resume(self: &Arc<Self>, recovered: Recovered, background: bool) -> Result<Threads, BuildError> {
         let Replayed { purges, marks, .. } = recovered.replayed;
-        for (first, last, payload) in purges {
+        for LivePurge { first, last, payload } in purges {
             self.restore(first, last, &payload);
         }
         let mut threads = Threads { engine: Arc::downgrade(self), handles: Vec::new() };

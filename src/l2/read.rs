@@ -75,7 +75,7 @@ impl Engine {
                 missed = Reason::VaryMiss;
                 continue;
             }
-            let effective = record.seq().max(swept);
+            let effective = record.meta().seq.max(swept);
             let Some((mark, soft_at)) = self.judge_record(key, &record, &candidate, effective, &snapshot) else {
                 missed = Reason::PurgedDelete;
                 continue;
@@ -84,11 +84,15 @@ impl Engine {
                 missed = Reason::NoRoom;
                 continue;
             };
-            let handle = Handle::Deep(Arc::new(Deep { entry, record: candidate.id }));
+            if !record.is_intact() {
+                continue;
+            }
+            let handle = Handle::Deep(Arc::new(Deep { entry, record: candidate }));
             let found = decide(handle, mark, self.now());
             self.count_lookup(&found);
             l2.counters.hits.fetch_add(1, Ordering::Relaxed);
-            if l2.store.bump_hit(candidate.id) >= PROMOTE_AT {
+            l2.store.bump_hit(&candidate);
+            if candidate.hits.saturating_add(1) >= PROMOTE_AT {
                 self.promote(l2, key, candidate, record);
             }
             return found;
@@ -105,7 +109,8 @@ impl Engine {
         effective: u64,
         snapshot: &Snapshot,
     ) -> Option<(Mark, Tick)> {
-        let (mut mark, mut soft_at) = (candidate.mark, self.tick_of(candidate.soft_at_ms));
+        let soft_ms = candidate.mark_at_ms.unwrap_or(record.meta().soft_at_ms);
+        let (mut mark, mut soft_at) = (candidate.mark, self.tick_of_signed(soft_ms));
         if effective < snapshot.lwm {
             // Cannot be: I2. Refusing is the safe answer.
             return None;
@@ -130,8 +135,8 @@ impl Engine {
 
     /// A record as an entry that is in no table, judged up to `stamp`; its body is a view of the record.
     fn entry_of(&self, key: &Key, record: &Record, mark: Mark, soft_at: Tick, stamp: u64) -> Option<EntryRef> {
-        let body = record.body();
-        let body = if body.len() <= COPIED { Body::Inline(body) } else { Body::Chunks(vec![body.clone()]) };
+        let bytes = record.body();
+        let body = if bytes.len() <= COPIED { Body::Inline(&bytes) } else { Body::Chunks(vec![bytes.clone()]) };
         let parts = parts(key, record, body, self.deadlines_of(record));
         if !parts.fits() {
             return None;
@@ -143,14 +148,14 @@ impl Engine {
     }
 
     fn deadlines_of(&self, record: &Record) -> Deadlines {
-        let times = record.times();
+        let meta = record.meta();
         Deadlines {
-            born: self.tick_of_signed(times.born_ms),
-            fresh_until: self.tick_of_signed(times.fresh_until_ms),
-            while_revalidate: times.while_revalidate,
-            if_error: times.if_error,
-            must_revalidate: times.must_revalidate,
-            no_cache: times.no_cache,
+            born: self.tick_of_signed(meta.born_ms),
+            fresh_until: self.tick_of_signed(meta.fresh_until_ms),
+            while_revalidate: meta.stale_while_revalidate_s,
+            if_error: meta.stale_if_error_s,
+            must_revalidate: meta.must_revalidate,
+            no_cache: meta.no_cache,
         }
     }
 
@@ -171,28 +176,30 @@ impl Engine {
     /// A promotion is a fill with the record's own stamp (H5): under the shard's lock the index entry must still be the same, and rules newer than
     /// the record's effective stamp are asked again.
     fn promote_now(&self, l2: &L2, key: &Key, candidate: &Candidate, record: &Record) {
-        let body = record.body();
-        let parts_of = |body| parts(key, record, body, self.deadlines_of(record));
-        let body = if body.len() <= crate::entry::INLINE_BODY {
-            Body::Inline(body)
+        let bytes = record.body();
+        let body = if bytes.len() <= crate::entry::INLINE_BODY {
+            Body::Inline(&bytes)
         } else {
-            let Some(room) = self.edge.reserve(crate::entry::weight_of(body.len()), key.url_hash()) else { return };
-            Body::Chunks(vec![room.hold(body)])
+            let Some(room) = self.edge.reserve(crate::entry::weight_of(bytes.len()), key.url_hash()) else { return };
+            Body::Chunks(vec![room.hold(&bytes)])
         };
-        let parts = parts_of(body);
+        let parts = parts(key, record, body, self.deadlines_of(record));
         if !parts.fits() {
             return;
         }
         let Some(charge) = self.edge.reserve(parts.weight().0, key.url_hash()) else { return };
         let entry = EntryRef::new(parts, 0, charge);
+        if !record.is_intact() {
+            return;
+        }
         point("promote:before-lock");
         let mut table = self.edge.lock(key);
         let snapshot = self.rules.load();
         // Before the index entry.
         let swept = l2.swept_upto.load(Ordering::Acquire);
         point("promote:swept-loaded");
-        let Some(now) = l2.store.candidate(candidate.id, key.url_hash(), key.hash()) else { return };
-        let effective = record.seq().max(swept);
+        let Some(now) = l2.store.candidate_of(candidate) else { return };
+        let effective = record.meta().seq.max(swept);
         let Some((mark, soft_at)) = self.judge_record(key, record, &now, effective, &snapshot) else { return };
         let same = |held: &EntryRef| held.is_uncacheable() || held.vary() == entry.vary();
         if self.edge.is_full(&table) || table.of_key(key.hash(), key.text()).any(same) {
@@ -217,7 +224,7 @@ fn parts<'a>(key: &'a Key, record: &'a Record, body: Body<'a>, deadlines: Deadli
         key: key.as_ref(),
         vary: VaryRef::from_stored(record.vary()),
         tags: TagsRef::from_stored(record.tags()),
-        status: record.status(),
+        status: record.meta().status,
         head: record.head(),
         body,
         deadlines,

@@ -15,7 +15,7 @@ use crate::disk::store::{Scope, Visited};
 use crate::entry::Mark;
 use crate::key::KeyRef;
 use crate::purge::rules::Pending;
-use crate::purge::{Compiled, Rule, Shape, Snapshot, Subject, TagsRef};
+use crate::purge::{Rule, Shape, Snapshot, Subject, TagsRef};
 use crate::sync::point;
 use crate::vary::VaryRef;
 
@@ -72,9 +72,9 @@ impl Engine {
         let mut everything = false;
         for part in rules.iter().flat_map(|rule| rule.parts()) {
             match part.shape() {
-                Shape::Url(url) => self.end_visited(l2, Scope::Url(url), by),
+                Shape::Url(url) => self.end_visited(l2, Scope::Exact(url), by),
                 Shape::Key(key) | Shape::Variant { key, .. } => {
-                    self.end_visited(l2, Scope::Url(crate::key::url_of(key)), by);
+                    self.end_visited(l2, Scope::Exact(crate::key::url_of(key)), by);
                 }
                 Shape::Tag(tag) => self.end_visited(l2, Scope::Tag(tag), by),
                 shape => match shape.walks() {
@@ -100,10 +100,10 @@ impl Engine {
     fn end_visited(&self, l2: &L2, scope: Scope<'_>, by: Judge<'_>) {
         l2.store.visit(scope, &mut |visited| {
             point("l2:sweep-record");
-            if let Some((mark, rule)) = by.ask(l2, visited) {
+            if let Some((mark, rule, url_hash)) = by.ask(l2, visited) {
                 let at_ms = rule.record.created_ms;
-                if l2.store.set_mark(visited.id, mark, at_ms) {
-                    rule.record.count_l2(visited.bytes);
+                if l2.store.set_mark(url_hash, visited.id, mark, i64::try_from(at_ms).unwrap_or(i64::MAX)) {
+                    rule.record.count_l2(visited.weight);
                     l2.journal.append(Entry::Mark { record: visited.id, mark: mark_byte(mark), at_ms });
                 }
             }
@@ -121,8 +121,8 @@ struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    /// The strongest mark, and a rule that gives it.
-    fn ask(&self, l2: &L2, visited: &Visited<'_>) -> Option<(Mark, &'a Rule)> {
+    /// The strongest mark, a rule that gives it, and the hash of the record's URL.
+    fn ask(&self, l2: &L2, visited: &Visited<'_>) -> Option<(Mark, &'a Rule, u64)> {
         let effective = visited.seq.max(l2.swept_upto.load(Ordering::Acquire));
         let layout = crate::key::Layout::of(visited.key)?;
         let subject = Subject {
@@ -132,23 +132,13 @@ impl<'a> Judge<'a> {
         };
         if self.rules.len() <= FEW {
             let newer = self.rules.iter().filter(|rule| rule.seq > effective && rule.matches(&subject));
-            return newer.max_by_key(|rule| (rule.action, rule.seq)).map(|rule| (rule.action.into(), *rule));
+            let rule = newer.max_by_key(|rule| (rule.action, rule.seq))?;
+            return Some((rule.action.into(), rule, subject.key.url_hash()));
         }
         let (action, seq) = self.snapshot.judge_upto(&subject, effective, self.upto).l2?;
         let at = self.rules.partition_point(|rule| rule.seq < seq);
         let rule = self.rules.get(at).filter(|rule| rule.seq == seq)?;
-        Some((action.into(), *rule))
-    }
-}
-
-/// Whether `part` needs every segment's keys looked through.
-#[expect(dead_code, reason = "kept for explain")]
-fn scope_of<'a>(part: &'a Compiled) -> Scope<'a> {
-    match part.shape() {
-        Shape::Url(url) => Scope::Url(url),
-        Shape::Key(key) | Shape::Variant { key, .. } => Scope::Url(crate::key::url_of(key)),
-        Shape::Tag(tag) => Scope::Tag(tag),
-        shape => shape.walks().map_or(Scope::Everything, |(dir, _)| Scope::Under(dir)),
+        Some((action.into(), rule, subject.key.url_hash()))
     }
 }
 

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{L2, mark_byte};
+use bytes::Bytes;
+
+use super::L2;
 use crate::cache::Engine;
-use crate::disk::journal::Entry;
-use crate::disk::store::{AppendError, RecordParts, Times};
+use crate::disk::store::{Meta, RecordParts, variant_of};
 use crate::edge::leaving::{Leaving, Work, judge_for_l2};
-use crate::entry::{Control, EntryRef, Mark, TICKS, Tick};
+use crate::entry::{Control, EntryRef, Handle, InlineBody, Mark};
 use crate::sync::point;
 
 /// How long an open segment without appends stays open.
@@ -97,7 +98,7 @@ impl Engine {
         if mark == Mark::Dead || entry.no_demote() {
             return false;
         }
-        let Ok(record) = appender.append(&self.record_of(entry, snapshot.seq, mark)) else { return false };
+        let Ok(record) = appender.append(&self.record_of(entry, &body_of(entry), snapshot.seq, mark)) else { return false };
         point("write:appended");
         let table = shard.table.read();
         if entry.control().load().1 == Mark::Dead {
@@ -121,7 +122,7 @@ impl Engine {
         let snapshot = self.rules.load();
         let mark = leaving.catch_up(&snapshot, |seq| self.softened_at(seq));
         let record = if wanted && mark != Mark::Dead {
-            appender.append(&self.record_of(entry, snapshot.seq, mark)).ok()
+            appender.append(&self.record_of(entry, &body_of(entry), snapshot.seq, mark)).ok()
         } else {
             None
         };
@@ -145,36 +146,38 @@ impl Engine {
 
     /// Whether an entry is to be written: it is not there, and the tier may write as much now.
     fn is_wanted(&self, l2: &L2, entry: &EntryRef, (url_hash, hash): (u64, u64)) -> bool {
-        if entry.deadlines().fresh_until <= self.now() && !has_validator(entry) {
-            return false;
-        }
-        !l2.store.holds(url_hash, hash, entry.vary()) && l2.rate.lock().take(entry.weight())
+        let variant = variant_of(entry.vary().as_bytes());
+        let held = l2.store.find(url_hash, hash).iter().any(|candidate| candidate.variant == variant);
+        !held && l2.rate.lock().take(entry.weight())
     }
 
-    fn record_of<'a>(&self, entry: &'a EntryRef, seq: u64, mark: Mark) -> RecordParts<'a> {
+    fn record_of<'a>(&self, entry: &'a EntryRef, body: &'a [Bytes], seq: u64, mark: Mark) -> RecordParts<'a> {
         let deadlines = entry.deadlines();
-        let body = match entry.chunks() {
-            Some(chunks) => chunks.iter().map(|chunk| &chunk[..]).collect(),
-            None => vec![entry.inline_body()],
-        };
         RecordParts {
+            meta: Meta {
+                seq,
+                mark,
+                soft_at_ms: self.ms_of(entry.soft_at()),
+                status: entry.status(),
+                must_revalidate: deadlines.must_revalidate,
+                no_cache: deadlines.no_cache,
+                born_ms: self.ms_of(deadlines.born),
+                fresh_until_ms: self.ms_of(deadlines.fresh_until),
+                stale_while_revalidate_s: deadlines.while_revalidate,
+                stale_if_error_s: deadlines.if_error,
+            },
             key: entry.key().text(),
             vary: entry.vary().as_bytes(),
             tags: entry.tags().as_bytes(),
-            status: entry.status(),
             head: entry.head(),
             body,
-            times: Times {
-                born_ms: self.ms_of(deadlines.born),
-                fresh_until_ms: self.ms_of(deadlines.fresh_until),
-                while_revalidate: deadlines.while_revalidate,
-                if_error: deadlines.if_error,
-                must_revalidate: deadlines.must_revalidate,
-                no_cache: deadlines.no_cache,
-            },
-            seq,
-            mark: mark_byte(mark),
-            soft_at_ms: self.ms_of(entry.soft_at()),
         }
+    }
+}
+
+fn body_of(entry: &EntryRef) -> Vec<Bytes> {
+    match entry.chunks() {
+        Some(chunks) => chunks.to_vec(),
+        None => vec![Bytes::from_owner(InlineBody(Handle::Direct(entry.clone())))],
     }
 }
