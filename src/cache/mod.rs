@@ -37,7 +37,7 @@ use crate::entry::{TICKS, Tick};
 use crate::key::Key;
 use crate::purge::history::{History, Record};
 use crate::purge::rules::{Prepared, RuleSet};
-use crate::l2::{self, L2};
+use crate::l2::{self, L2, Recovered};
 use crate::purge::{Durability, Purge, PurgeError, PurgeId, PurgeRecord, Selector};
 use crate::site::{self, Sites};
 use crate::sync::point;
@@ -186,6 +186,7 @@ impl Cache {
             }
             None => (None, None),
         };
+        let fresh = recovered.as_ref().is_none_or(Recovered::is_fresh);
         let (retired, newest) = recovered.as_ref().map_or((0, 0), |recovered| recovered.numbers());
         let outbox = l2.as_ref().map(|l2| Arc::clone(&l2.outbox));
         let engine = Arc::new(Engine {
@@ -208,7 +209,42 @@ impl Cache {
         let started = settings.background_sweep.then(|| Sweeper::start(&engine)).transpose();
         let sweeper = started
             .map_err(|error| BuildError::new(format!("the sweeper thread could not be started: {error}")))?;
-        Ok(Self { engine, _threads: Arc::new(Threads { _sweeper: sweeper, _l2: l2 }) })
+        let cache = Self { engine, _threads: Arc::new(Threads { _sweeper: sweeper, _l2: l2 }) };
+        cache.check_sites(fresh)?;
+        Ok(cache)
+    }
+
+    /// Purges the hosts whose keys were made by other rules than the sites in use have, before anything is looked up.
+    fn check_sites(&self, fresh: bool) -> Result<(), BuildError> {
+        let Some(l2) = &self.engine.l2 else { return Ok(()) };
+        let new = self.engine.sites().rules_of_names();
+        let old = l2.kept_sites();
+        if old.as_ref() == Some(&new) {
+            return Ok(());
+        }
+        if !fresh {
+            let changed = old.map_or_else(|| vec![Selector::All], |old| site::changed(&old, &new));
+            if !changed.is_empty() {
+                let purged = self.purge(&Purge::batch(changed).by("sites"));
+                purged.map_err(|error| BuildError::new(format!("objects of changed sites cannot be purged: {error}")))?;
+            }
+        }
+        l2.keep_sites(&new).map_err(|error| BuildError::new(format!("the sites cannot be written beside the objects: {error}")))
+    }
+
+    /// Writes what waits for the second tier, and makes all it holds durable. Blocks. Without a second tier it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk. Nothing is lost but what is not written: the memory tier still has it.
+    pub fn flush(&self) -> std::io::Result<()> {
+        self.engine.l2.as_ref().map_or(Ok(()), |l2| self.engine.flush_l2(l2))
+    }
+
+    /// Why the contents of the second tier's directory were discarded when the cache was built, if they were: a copied, damaged or distrusted
+    /// directory.
+    pub fn l2_notice(&self) -> Option<&str> {
+        self.engine.l2.as_ref()?.notice()
     }
 
     /// What a request for `key` with these header fields gets.
@@ -359,10 +395,15 @@ impl Cache {
         let new = sites.rules_of_names();
         let old = self.engine.sites.swap(Arc::new(sites)).rules_of_names();
         let changed = site::changed(&old, &new);
-        match changed.is_empty() {
-            true => Ok(None),
-            false => self.purge(&Purge::batch(changed).by("sites")).map(Some),
+        if changed.is_empty() {
+            return Ok(None);
         }
+        let record = self.purge(&Purge::batch(changed).by("sites"))?;
+        if let Some(l2) = &self.engine.l2 {
+            // Not written, they are compared with older ones at the next start, and purged once more.
+            drop(l2.keep_sites(&new));
+        }
+        Ok(Some(record))
     }
 
     /// Recomputes every invariant that can be; for tests and fuzzing.

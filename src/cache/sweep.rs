@@ -224,6 +224,13 @@ enum Judge<'a> {
     Table { snapshot: &'a Snapshot, pending: &'a Pending },
 }
 
+impl Engine {
+    /// Wakes the sweeper thread.
+    pub(crate) fn wake_sweeper(&self) {
+        self.wake.wake();
+    }
+}
+
 /// What wakes the sweeper.
 #[derive(Debug, Default)]
 pub(crate) struct Wake {

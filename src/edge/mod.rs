@@ -152,6 +152,12 @@ impl Edge {
         true
     }
 
+    /// Evicts the next in line of the first shard; false if there is none.
+    #[cfg(test)]
+    pub(crate) fn evict_any(&self) -> bool {
+        self.evict_one(0)
+    }
+
     /// Sends an entry that is about to be evicted on its way to the second tier, if it is worth it.
     fn see_off(&self, table: &mut Table, victim: &EntryRef, shard: usize, outbox: &Outbox) {
         // Before the control word: what it vouches for was judged before.

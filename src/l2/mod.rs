@@ -16,21 +16,24 @@ pub(crate) mod codec;
 mod open;
 mod pool;
 mod read;
+pub(crate) mod sites;
 mod sweep;
 mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use std::time::Instant;
+
 use parking_lot::Mutex;
 
-pub(crate) use open::{Options, Recovered};
-pub(crate) use read::Deferred;
+pub(crate) use open::{Options, Recovered, Threads};
+pub use read::Deferred;
 
 use self::pool::Pool;
 use self::sweep::Todo;
 use self::write::Rate;
-use crate::disk::RecordId;
+use crate::disk::{Media, RecordId};
 use crate::disk::journal::{Entry, Journal};
 use crate::disk::store::{Store, Which, variant_of};
 use crate::edge::leaving::Outbox;
@@ -39,6 +42,7 @@ use crate::entry::Mark;
 /// The second tier of a cache.
 #[derive(Debug)]
 pub(crate) struct L2 {
+    media: Arc<dyn Media>,
     pub(crate) store: Arc<Store>,
     pub(crate) journal: Journal,
     /// Every record has been judged by every rule up to this one.
@@ -50,6 +54,10 @@ pub(crate) struct L2 {
     pool: Pool,
     todo: Mutex<Todo>,
     rate: Mutex<Rate>,
+    /// When something was written last.
+    idle_since: Mutex<Instant>,
+    /// Why what was on disk was discarded, if it was.
+    notice: Option<String>,
     pub(crate) counters: Counters,
 }
 
@@ -67,6 +75,21 @@ pub(crate) struct Counters {
 }
 
 impl L2 {
+    /// Why what was on disk was discarded, if it was.
+    pub(crate) fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
+    }
+
+    /// Keeps the rules by which keys are made from now on. What they change has been purged.
+    pub(crate) fn keep_sites(&self, rules: &sites::Rules) -> std::io::Result<()> {
+        sites::write(&*self.media, rules)
+    }
+
+    /// The rules by which the stored keys were made, if they are known.
+    pub(crate) fn kept_sites(&self) -> Option<sites::Rules> {
+        sites::read(&*self.media)
+    }
+
     /// Whether what is on disk is still being read in: lookups miss what is not there yet, and no rule is retired.
     pub(crate) fn is_loading(&self) -> bool {
         self.loading.load(Ordering::Acquire)
@@ -93,6 +116,9 @@ impl L2 {
         }
     }
 }
+
+/// Numbers that are reserved ahead of the newest rule: more than the purges that can be between asking and publishing.
+pub(crate) const AHEAD: u64 = 1 << 18;
 
 /// A mark as the disk has it.
 pub(crate) fn mark_byte(mark: Mark) -> u8 {

@@ -15,11 +15,11 @@ use parking_lot::Mutex;
 use super::pool::Pool;
 use super::sweep::Todo;
 use super::write::Rate;
-use super::{Counters, L2, codec};
+use super::{Counters, L2, codec, mark_byte};
 use crate::cache::Engine;
 use crate::config::BuildError;
 use crate::disk::journal::{self, Checkpoint, Journal, LivePurge, Replayed};
-use crate::disk::media::Media;
+use crate::disk::{Media, RecordId};
 use crate::disk::store::{Judged, Loaded, Store, StoreOptions};
 use crate::edge::leaving::Outbox;
 use crate::entry::Mark;
@@ -57,6 +57,11 @@ impl Recovered {
         (self.replayed.swept_upto, self.replayed.next_seq.saturating_sub(1))
     }
 
+    /// Whether nothing that was stored before is left.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.replayed.fresh || self.replayed.distrust.is_some()
+    }
+
     pub(crate) fn epoch(&self) -> u64 {
         self.replayed.epoch
     }
@@ -78,11 +83,12 @@ impl L2 {
             first_segment: replayed.max_segment.saturating_add(1),
             ..StoreOptions::new(options.capacity, replayed.epoch)
         };
-        let store = Store::open(options.media, store_options)
+        let store = Store::open(Arc::clone(&options.media), store_options)
             .map_err(|error| failed("the second tier cannot be opened", &error))?;
         let pool = Pool::start(options.readers)
             .map_err(|error| failed("a thread of the second tier could not be started", &error))?;
         let l2 = Self {
+            media: options.media,
             store: Arc::new(store),
             journal,
             swept_upto: AtomicU64::new(replayed.swept_upto),
@@ -91,6 +97,8 @@ impl L2 {
             pool,
             todo: Mutex::new(Todo::default()),
             rate: Mutex::new(Rate::new(options.write_rate)),
+            idle_since: Mutex::new(Instant::now()),
+            notice: replayed.distrust.clone(),
             counters: Counters::default(),
         };
         Ok((l2, Recovered { replayed }))
@@ -119,7 +127,21 @@ impl L2 {
             said.filter(|said| said.mark > own.mark).unwrap_or(own)
         };
         self.store.load(&judge, &|superseded| self.bury(&[superseded]));
+        // From here on the marks are the store's to give.
+        self.journal.attach(Arc::new(Marks(Arc::clone(&self.store))));
         self.loading.store(false, Ordering::Release);
+    }
+}
+
+/// The store's marks, for the journal's checkpoints.
+#[derive(Debug)]
+struct Marks(Arc<Store>);
+
+impl Checkpoint for Marks {
+    fn marks(&self, out: &mut dyn FnMut(RecordId, u8, u64)) {
+        self.0.marks(&mut |segment, ordinal, mark, at_ms| {
+            out(RecordId { segment, ordinal }, mark_byte(mark), u64::try_from(at_ms).unwrap_or(0));
+        });
     }
 }
 

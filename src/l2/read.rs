@@ -101,7 +101,7 @@ impl Engine {
     }
 
     /// The mark of a record judged by every rule of `snapshot`, with the moment its freshness ended if that is soft; `None` if it is dead.
-    fn judge_record(
+    pub(super) fn judge_record(
         &self,
         key: &Key,
         record: &Record,
@@ -175,7 +175,7 @@ impl Engine {
 
     /// A promotion is a fill with the record's own stamp (H5): under the shard's lock the index entry must still be the same, and rules newer than
     /// the record's effective stamp are asked again.
-    fn promote_now(&self, l2: &L2, key: &Key, candidate: &Candidate, record: &Record) {
+    pub(crate) fn promote_now(&self, l2: &L2, key: &Key, candidate: &Candidate, record: &Record) {
         let bytes = record.body();
         let body = if bytes.len() <= crate::entry::INLINE_BODY {
             Body::Inline(&bytes)

@@ -98,16 +98,19 @@ impl Engine {
     }
 
     fn end_visited(&self, l2: &L2, scope: Scope<'_>, by: Judge<'_>) {
-        l2.store.visit(scope, &mut |visited| {
+        let mut end = |visited: Visited<'_>| {
             point("l2:sweep-record");
-            if let Some((mark, rule, url_hash)) = by.ask(l2, visited) {
+            if let Some((mark, rule, url_hash)) = by.ask(l2, &visited) {
                 let at_ms = rule.record.created_ms;
                 if l2.store.set_mark(url_hash, visited.id, mark, i64::try_from(at_ms).unwrap_or(i64::MAX)) {
                     rule.record.count_l2(visited.weight);
                     l2.journal.append(Entry::Mark { record: visited.id, mark: mark_byte(mark), at_ms });
                 }
             }
-        });
+        };
+        for segment in l2.store.segments() {
+            l2.store.visit(segment.id, scope, &mut end);
+        }
     }
 }
 

@@ -12,9 +12,11 @@ use bytes::Bytes;
 
 use super::L2;
 use crate::cache::Engine;
-use crate::disk::store::{Meta, RecordParts, variant_of};
+use crate::disk::journal::Entry;
+use crate::disk::store::{AppendError, Appended, Candidate, Meta, Record, RecordParts, Reinsert, variant_of};
 use crate::edge::leaving::{Leaving, Work, judge_for_l2};
 use crate::entry::{Control, EntryRef, Handle, InlineBody, Mark};
+use crate::key::{KeyRef, Layout};
 use crate::sync::point;
 
 /// How long an open segment without appends stays open.
@@ -72,11 +74,50 @@ impl Engine {
             };
             let counter = if written { &l2.counters.written } else { &l2.counters.not_written };
             counter.fetch_add(1, Ordering::Relaxed);
+            *l2.idle_since.lock() = Instant::now();
         }
-        if goes_on {
-            l2.store.seal_idle(IDLE);
-        }
+        self.keep_house(l2);
         goes_on
+    }
+
+    /// Seals what is full or idle, and makes room for what comes next.
+    fn keep_house(&self, l2: &L2) {
+        if l2.idle_since.lock().elapsed() >= IDLE {
+            l2.store.seal();
+            *l2.idle_since.lock() = Instant::now();
+        }
+        l2.store.seal_pending();
+        while l2.store.wants_eviction() {
+            if self.evict_segment(l2).is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Evicts the oldest segment; what was asked for since it was written is written again. A reinsertion is a commit like any append: judged by the
+    /// newest snapshot under the append lock, and indexed under the shard's lock if its record is still the key's.
+    fn evict_segment(&self, l2: &L2) -> Option<()> {
+        let decide = |candidate: &Candidate, record: &Record| {
+            let key = KeyRef::from_stored(record.key(), Layout::of(record.key())?).to_key();
+            let snapshot = self.rules.load();
+            // After the candidate's mark was read here, a sweep may raise both; this one's number is not above what it was judged by.
+            let swept = l2.swept_upto.load(Ordering::Acquire);
+            let now = l2.store.candidate_of(candidate)?;
+            let effective = record.meta().seq.max(swept);
+            let (mark, soft_at) = self.judge_record(&key, record, &now, effective, &snapshot)?;
+            Some(Reinsert { seq: snapshot.seq, mark, soft_at_ms: self.ms_of(soft_at) })
+        };
+        let hold = |url_hash: u64| self.edge.shard(url_hash).table.read();
+        let evicted = l2.store.evict_oldest(&mut |candidate, record| decide(candidate, record), &hold)?;
+        l2.bury(&evicted.superseded);
+        l2.journal.append(Entry::Dropped { segment: evicted.segment });
+        Some(())
+    }
+
+    /// Writes what waits, and makes it durable.
+    pub(crate) fn flush_l2(&self, l2: &L2) -> std::io::Result<()> {
+        self.write_waiting(l2, Duration::ZERO);
+        l2.store.seal()
     }
 
     fn write_copy(&self, l2: &L2, entry: &EntryRef) -> bool {
@@ -98,17 +139,14 @@ impl Engine {
         if mark == Mark::Dead || entry.no_demote() {
             return false;
         }
-        let Ok(record) = appender.append(&self.record_of(entry, &body_of(entry), snapshot.seq, mark)) else { return false };
-        point("write:appended");
-        let table = shard.table.read();
-        if entry.control().load().1 == Mark::Dead {
-            drop(table);
-            appender.abandon(record);
-            l2.bury(&[record]);
-            return false;
-        }
-        appender.index(record, url_hash, hash);
-        true
+        let body = body_of(entry);
+        let appended = appender.append_under(&self.record_of(entry, &body, snapshot.seq, mark), || {
+            point("write:appended");
+            let table = shard.table.read();
+            // A newer response has come meanwhile.
+            (entry.control().load().1 != Mark::Dead).then_some(table)
+        });
+        l2.account(appended)
     }
 
     fn write_leaving(&self, l2: &L2, leaving: &Arc<Leaving>) -> bool {
@@ -121,27 +159,22 @@ impl Engine {
         let mut appender = l2.store.appender();
         let snapshot = self.rules.load();
         let mark = leaving.catch_up(&snapshot, |seq| self.softened_at(seq));
-        let record = if wanted && mark != Mark::Dead {
-            appender.append(&self.record_of(entry, &body_of(entry), snapshot.seq, mark)).ok()
-        } else {
-            None
-        };
-        point("write:appended");
-        let mut table = shard.table.write();
-        let mut indexed = false;
-        if let Some(record) = record {
-            indexed = leaving.control.load().1 != Mark::Dead;
-            if indexed {
-                appender.index(record, url_hash, hash);
-            } else {
-                appender.abandon(record);
-                l2.bury(&[record]);
-            }
+        let mut written = false;
+        if wanted && mark != Mark::Dead {
+            let body = body_of(entry);
+            let appended = appender.append_under(&self.record_of(entry, &body, snapshot.seq, mark), || {
+                point("write:appended");
+                let table = shard.table.read();
+                (leaving.control.load().1 != Mark::Dead).then_some(table)
+            });
+            written = l2.account(appended);
         }
+        drop(appender);
+        let mut table = shard.table.write();
         if let Ok(found) = table.leaving.find_entry(hash, |held| Arc::ptr_eq(held, leaving)) {
             found.remove();
         }
-        indexed
+        written
     }
 
     /// Whether an entry is to be written: it is not there, and the tier may write as much now.
@@ -171,6 +204,23 @@ impl Engine {
             tags: entry.tags().as_bytes(),
             head: entry.head(),
             body,
+        }
+    }
+}
+
+impl L2 {
+    /// Tells the journal what an append has ended; whether it is in the index.
+    fn account(&self, appended: Result<Appended, AppendError>) -> bool {
+        match appended {
+            Ok(appended) => {
+                self.bury(&appended.superseded);
+                true
+            }
+            Err(AppendError::Withdrawn(record)) => {
+                self.bury(&[record]);
+                false
+            }
+            Err(_) => false,
         }
     }
 }
