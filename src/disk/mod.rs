@@ -3,12 +3,9 @@
 //! Nothing here knows rules or requests. All I/O goes through [`Media`], so that the same code runs on a file system, in memory, and under a
 //! simulated crash. `docs/format.md` describes every structure byte by byte.
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the tier that keeps its purges in it is not built yet")
-)]
-mod journal;
+pub(crate) mod journal;
 pub mod media;
+pub(crate) mod store;
 
 /// A stored object's record: its segment and its place in the order of records there. Never used for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

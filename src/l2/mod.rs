@@ -109,6 +109,13 @@ impl L2 {
         ended.len()
     }
 
+    /// Tells the journal that every record of a segment is dead: its file may outlive it.
+    fn bury_segment(&self, segment: u32, records: u32) {
+        for ordinal in 0..records {
+            self.journal.append(Entry::Mark { record: RecordId { segment, ordinal }, mark: mark_byte(Mark::Dead), at_ms: 0 });
+        }
+    }
+
     /// Tells the journal that records are dead, so that no restart brings them back.
     fn bury(&self, records: &[RecordId]) {
         for &record in records {

@@ -109,7 +109,13 @@ impl Engine {
             }
         };
         for segment in l2.store.segments() {
-            l2.store.visit(segment.id, scope, &mut end);
+            if !l2.store.visit(segment.id, scope, &mut end) {
+                // It could not be looked through: nothing of it may come back.
+                l2.bury_segment(segment.id, segment.records);
+            }
+        }
+        for (segment, records) in l2.store.condemned() {
+            l2.bury_segment(segment, records);
         }
     }
 }

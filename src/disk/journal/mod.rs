@@ -35,6 +35,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Condvar, Mutex};
 
 use crate::disk::Media;
+pub(crate) use crate::disk::RecordId;
 
 pub(crate) use self::error::{JournalError, OpenError};
 pub(crate) use self::live::LivePurge;
@@ -46,15 +47,6 @@ use self::live::Live;
 use self::record::{MAX_PAYLOAD, kind};
 use self::replay::Survey;
 use self::writer::Writer;
-
-/// A stored object's record in a segment. Neither number is ever used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct RecordId {
-    /// Number of the segment.
-    pub(crate) segment: u32,
-    /// Which record of it.
-    pub(crate) ordinal: u32,
-}
 
 /// What is appended.
 #[derive(Debug, Clone, Copy)]
