@@ -4,5 +4,7 @@
 //! simulated crash. `docs/format.md` describes every structure byte by byte.
 
 pub mod media;
+#[allow(dead_code, unused_imports, reason = "the purge protocol is built on it")]
+pub(crate) mod store;
 
 pub use media::{File, Identity, Media};
