@@ -2,6 +2,14 @@
 //!
 //! Durability as POSIX has it, no more: what was written to a file is safe once [`File::sync`] has returned, a name once [`Media::sync_dir`]
 //! has. Until then any of it may be lost, in any order and in part.
+//!
+//! [`Memory`] holds files in memory, [`Crash`] simulates the loss of power.
+
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+mod crash;
+mod image;
+mod memory;
 
 use std::fmt::Debug;
 use std::io;
@@ -9,6 +17,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+#[doc(hidden)]
+pub use crash::{Crash, Failure, Operation};
+pub use memory::Memory;
 
 /// A directory of files.
 ///
@@ -126,3 +138,6 @@ pub struct Identity {
     /// When the inode was made, in nanoseconds since the Unix epoch.
     pub born_ns: u64,
 }
+
+#[cfg(test)]
+mod tests;
