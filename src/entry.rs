@@ -44,7 +44,7 @@ pub(crate) enum Mark {
 }
 
 impl Mark {
-    fn from_bits(bits: u64) -> Self {
+    pub(crate) fn from_bits(bits: u64) -> Self {
         match bits & 3 {
             0 => Self::None,
             1 => Self::Soft,

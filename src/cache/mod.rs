@@ -27,6 +27,7 @@ pub use self::reason::{Admit, Reason};
 pub use self::stats::Stats;
 pub use self::ticket::{Answer, Fetch, FillBroken, FillReader, FillTicket, FillWriter};
 
+pub(crate) use self::lookup::decide;
 use self::stats::Counters;
 use self::sweep::Sweeper;
 use crate::clock::Clock;

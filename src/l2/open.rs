@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -121,12 +121,17 @@ impl L2 {
                 (segment, strongest)
             })
             .collect();
-        let judge = |loaded: &Loaded<'_>| {
+        let judge = |loaded: Loaded<'_>| {
             let own = Judged { mark: loaded.mark, mark_at_ms: None };
             let said = marks.get(&loaded.id.segment).and_then(|marks| marks.get(&loaded.id.ordinal)).copied();
-            said.filter(|said| said.mark > own.mark).unwrap_or(own)
+            Some(said.filter(|said| said.mark > own.mark).unwrap_or(own)).filter(|judged| judged.mark != Mark::Dead)
         };
-        self.store.load(&judge, &|superseded| self.bury(&[superseded]));
+        // Both cores of a small machine are not to be kept from serving: one thread reads, and another helps.
+        std::thread::scope(|threads| {
+            let load = || self.store.load(&judge, &|superseded| self.bury(&[superseded]));
+            threads.spawn(load);
+            load();
+        });
         // From here on the marks are the store's to give.
         self.journal.attach(Arc::new(Marks(Arc::clone(&self.store))));
         self.loading.store(false, Ordering::Release);
@@ -219,7 +224,6 @@ impl Drop for Threads {
         let l2 = engine.as_ref().and_then(|engine| engine.l2.as_ref());
         if let Some(l2) = l2 {
             l2.outbox.close();
-            l2.store.stop_loading();
         }
         for thread in self.handles.drain(..) {
             // One that panicked has said so.

@@ -117,7 +117,11 @@ impl Engine {
     /// Writes what waits, and makes it durable.
     pub(crate) fn flush_l2(&self, l2: &L2) -> std::io::Result<()> {
         self.write_waiting(l2, Duration::ZERO);
-        l2.store.seal()
+        l2.store.seal();
+        match l2.store.stats().io_errors {
+            0 => Ok(()),
+            errors => Err(std::io::Error::other(format!("{errors} errors of the second tier's device so far"))),
+        }
     }
 
     fn write_copy(&self, l2: &L2, entry: &EntryRef) -> bool {
