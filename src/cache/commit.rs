@@ -190,7 +190,9 @@ impl Engine {
     pub(crate) fn commit_validated(&self, fill: &Arc<Fill>, base: &Hit, of: &Candidate<'_>) -> (Hit, Admit) {
         let body = match base.entry().chunks() {
             // Views of the second tier must not be what the memory tier stores.
-            Some(chunks) if base.handle.record().is_some() => self.hold(fill, &chunks.concat()).map(|held| Body::Chunks(vec![held])),
+            Some(chunks) if base.handle.record().is_some() => {
+                self.hold(fill, &chunks.concat()).map(|held| Body::Chunks(vec![held]))
+            }
             Some(chunks) => Some(Body::Chunks(chunks.to_vec())),
             None => Some(Body::Inline(base.entry().inline_body())),
         };

@@ -36,9 +36,9 @@ use crate::disk::journal::Entry;
 use crate::edge::Edge;
 use crate::entry::{TICKS, Tick};
 use crate::key::Key;
+use crate::l2::{self, L2, Recovered};
 use crate::purge::history::{History, Record};
 use crate::purge::rules::{Prepared, RuleSet};
-use crate::l2::{self, L2, Recovered};
 use crate::purge::{Durability, Purge, PurgeError, PurgeId, PurgeRecord, Selector};
 use crate::site::{self, Sites};
 use crate::sync::point;
@@ -208,8 +208,8 @@ impl Cache {
         // Rules are in force before the first lookup.
         let l2 = recovered.map(|recovered| engine.resume(recovered, settings.background_sweep)).transpose()?;
         let started = settings.background_sweep.then(|| Sweeper::start(&engine)).transpose();
-        let sweeper = started
-            .map_err(|error| BuildError::new(format!("the sweeper thread could not be started: {error}")))?;
+        let sweeper =
+            started.map_err(|error| BuildError::new(format!("the sweeper thread could not be started: {error}")))?;
         let cache = Self { engine, _threads: Arc::new(Threads { _sweeper: sweeper, _l2: l2 }) };
         cache.check_sites(fresh)?;
         Ok(cache)
@@ -227,10 +227,12 @@ impl Cache {
             let changed = old.map_or_else(|| vec![Selector::All], |old| site::changed(&old, &new));
             if !changed.is_empty() {
                 let purged = self.purge(&Purge::batch(changed).by("sites"));
-                purged.map_err(|error| BuildError::new(format!("objects of changed sites cannot be purged: {error}")))?;
+                purged
+                    .map_err(|error| BuildError::new(format!("objects of changed sites cannot be purged: {error}")))?;
             }
         }
-        l2.keep_sites(&new).map_err(|error| BuildError::new(format!("the sites cannot be written beside the objects: {error}")))
+        l2.keep_sites(&new)
+            .map_err(|error| BuildError::new(format!("the sites cannot be written beside the objects: {error}")))
     }
 
     /// Writes what waits for the second tier, and makes all it holds durable. Blocks. Without a second tier it does nothing.

@@ -33,9 +33,9 @@ pub use read::Deferred;
 use self::pool::Pool;
 use self::sweep::Todo;
 use self::write::Rate;
-use crate::disk::{Media, RecordId};
 use crate::disk::journal::{Entry, Journal};
 use crate::disk::store::{Store, Which, variant_of};
+use crate::disk::{Media, RecordId};
 use crate::edge::leaving::Outbox;
 use crate::entry::Mark;
 
@@ -112,7 +112,11 @@ impl L2 {
     /// Tells the journal that every record of a segment is dead: its file may outlive it.
     fn bury_segment(&self, segment: u32, records: u32) {
         for ordinal in 0..records {
-            self.journal.append(Entry::Mark { record: RecordId { segment, ordinal }, mark: mark_byte(Mark::Dead), at_ms: 0 });
+            self.journal.append(Entry::Mark {
+                record: RecordId { segment, ordinal },
+                mark: mark_byte(Mark::Dead),
+                at_ms: 0,
+            });
         }
     }
 

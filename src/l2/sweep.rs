@@ -66,7 +66,8 @@ impl Engine {
     /// Marks every record that a rule in (done, upto] takes.
     fn end_records(&self, l2: &L2, rules: &[Arc<Rule>], done: u64, upto: u64) {
         let snapshot = self.rules.load();
-        let rules: Vec<&Rule> = rules.iter().map(|rule| &**rule).filter(|rule| rule.seq > done && rule.layers.l2).collect();
+        let rules: Vec<&Rule> =
+            rules.iter().map(|rule| &**rule).filter(|rule| rule.seq > done && rule.layers.l2).collect();
         let by = Judge { snapshot: &snapshot, rules: &rules, upto };
         let mut under: BTreeMap<&[u8], ()> = BTreeMap::new();
         let mut everything = false;

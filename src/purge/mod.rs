@@ -79,7 +79,13 @@ impl Purge {
     }
     /// A purge of several selectors that deletes from every layer.
     pub fn batch(selectors: Vec<Selector>) -> Self {
-        Self { selectors, action: Action::Delete, layers: Layers { edge: true, l2: true }, by: String::new(), durability: Durability::Disk }
+        Self {
+            selectors,
+            action: Action::Delete,
+            layers: Layers { edge: true, l2: true },
+            by: String::new(),
+            durability: Durability::Disk,
+        }
     }
     /// With another action.
     pub fn action(mut self, action: Action) -> Self {

@@ -16,8 +16,8 @@ use http::HeaderMap;
 pub use policy::{KeyPolicy, Query};
 
 use crate::key::canonical::{self, Scheme};
-use crate::purge::Selector;
 use crate::key::{Key, KeyError, KeyErrorKind, Layout, MAX_KEY};
+use crate::purge::Selector;
 
 /// Where a site is deployed. A host is in exactly one site, hence in one environment; a purge of one never touches the other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -380,7 +380,11 @@ pub(crate) fn changed(old: &BTreeMap<String, String>, new: &BTreeMap<String, Str
         return vec![Selector::All];
     }
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    names.into_iter().filter(|name| rule(old, name) != rule(new, name)).map(|name| Selector::Host(name.clone())).collect()
+    names
+        .into_iter()
+        .filter(|name| rule(old, name) != rule(new, name))
+        .map(|name| Selector::Host(name.clone()))
+        .collect()
 }
 
 fn lossy(name: &[u8]) -> String {

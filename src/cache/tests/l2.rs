@@ -156,7 +156,9 @@ fn g4_what_the_second_tier_was_purged_of_does_not_return_to_it_from_the_edge() {
 
 #[test]
 fn h5_a_promotion_is_fenced() {
-    for (action, layers) in [(Action::Delete, BOTH), (Action::Delete, L2), (Action::Invalidate, L2), (Action::Soft, BOTH)] {
+    for (action, layers) in
+        [(Action::Delete, BOTH), (Action::Delete, L2), (Action::Invalidate, L2), (Action::Soft, BOTH)]
+    {
         for swept in [false, true] {
             let deep = deep();
             deep.sink(A, "a");
@@ -237,7 +239,9 @@ fn a_lookup_reads_what_was_swept_before_the_entry() {
 
 #[test]
 fn g4_a_demotion_is_judged_when_it_is_written() {
-    for (action, layers) in [(Action::Delete, BOTH), (Action::Delete, EDGE), (Action::Delete, L2), (Action::Invalidate, BOTH)] {
+    for (action, layers) in
+        [(Action::Delete, BOTH), (Action::Delete, EDGE), (Action::Delete, L2), (Action::Invalidate, BOTH)]
+    {
         for swept in [false, true] {
             let deep = deep();
             deep.store(A, "a");

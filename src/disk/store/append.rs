@@ -11,8 +11,8 @@ use super::index::{Entry, LIMIT};
 use super::record::{self, ALIGN, HEADER, Place, RecordParts};
 use super::segment::{DATA_AT, Keys, OpenKey, PlaceOf, Segment, file_name};
 use super::types::{AppendError, Appended};
-use crate::entry::Mark;
 use super::{Store, count, hashes_of, place, replaces, slot_of, variant_of};
+use crate::entry::Mark;
 
 /// Segments that wait to be sealed; one more, and the appender seals them itself.
 const MAX_PENDING: usize = 2;
