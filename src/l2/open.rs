@@ -30,6 +30,11 @@ use crate::purge::{Compiled, Purge, Selector, Shape};
 /// Share of the memory tier that may wait to be written.
 const WAITING_SHARE: u64 = 16;
 
+/// A journal file is this share of the tier's capacity, in these bounds; it comes on top of it.
+const JOURNAL_SHARE: u64 = 64;
+const SMALLEST_JOURNAL: u64 = 1 << 20;
+const LARGEST_JOURNAL: u64 = 64 << 20;
+
 /// How long the writer waits before it looks around.
 const WRITER_ROUND: Duration = Duration::from_secs(1);
 
@@ -74,8 +79,12 @@ impl L2 {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
             BuildError::new(format!("{what}: {error}{cause}"))
         };
-        let journal_options =
-            journal::Options { distrust: options.distrust, adopt: options.adopt, ..journal::Options::default() };
+        let journal_options = journal::Options {
+            limit: (options.capacity / JOURNAL_SHARE).clamp(SMALLEST_JOURNAL, LARGEST_JOURNAL),
+            distrust: options.distrust,
+            adopt: options.adopt,
+            ..journal::Options::default()
+        };
         let (journal, replayed) = Journal::open(Arc::clone(&options.media), &journal_options)
             .map_err(|error| failed("the journal of the second tier cannot be opened", &error))?;
         let store_options = StoreOptions {

@@ -104,7 +104,10 @@ impl Rig {
     }
 
     fn look(&self, url: &str) -> Lookup {
-        self.cache.lookup(&key(url), &HeaderMap::new())
+        match self.cache.lookup(&key(url), &HeaderMap::new()) {
+            Lookup::Deferred(deferred) => deferred.wait(),
+            found => found,
+        }
     }
 
     fn hits(&self, url: &str) -> bool {

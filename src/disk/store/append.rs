@@ -116,6 +116,8 @@ impl<'a> Appender<'a> {
             own.is_none_or(|own| replaces(variant, own))
         });
         drop(table);
+        // Its sum was made from these bytes; what comes back from the device is checked again.
+        store.index.verify(url_hash, place(id));
         // Invariant 3: whoever marked it before it was in the index did so in the segment.
         let (mark, _) = segment.mark_of(ordinal);
         store.index.raise(url_hash, place(id), mark);
