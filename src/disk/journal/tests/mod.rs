@@ -4,6 +4,7 @@ mod commit;
 mod crashes;
 mod damage;
 mod failures;
+mod format;
 mod numbers;
 
 use std::collections::{BTreeMap, HashMap};
