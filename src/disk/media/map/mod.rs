@@ -118,9 +118,5 @@ impl fmt::Debug for Mapped {
     }
 }
 
-/// A mapping that the handler knows nothing of.
 #[cfg(test)]
-pub(super) fn unregistered(file: &File) -> Mmap {
-    // SAFETY: as in `Mapped::new`.
-    unsafe { Mmap::map(file) }.unwrap()
-}
+pub(super) mod provoke;

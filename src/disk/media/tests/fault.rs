@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
+use crate::disk::media::map::provoke;
 use crate::disk::media::{Access, Directory, install_sigbus_handler};
 use crate::disk::{File, Media};
 
@@ -170,27 +171,71 @@ fn child_without_handler() {
 #[test]
 fn a_fault_elsewhere_ends_the_process_as_ever() {
     run("child_that_faults_elsewhere").dies_of(libc::SIGBUS);
-    run("child_that_is_sent_the_signal").dies_of(libc::SIGBUS);
+    run("child_that_faults_elsewhere_by_default").dies_of(libc::SIGBUS);
+    run("child_that_faults_elsewhere_ignoring").dies_of(libc::SIGBUS);
+}
+
+fn fault_elsewhere() {
+    install_sigbus_handler().unwrap();
+    let (_lost, _kept, cut) = two_files();
+    let elsewhere = provoke::unregistered(&std::fs::File::open(child_path().join("lost")).unwrap());
+    cut(0);
+    println!("{}", elsewhere[0]);
+}
+
+/// The handler before is that of the standard library.
+#[test]
+#[ignore = "run as a child of another test"]
+fn child_that_faults_elsewhere() {
+    fault_elsewhere();
 }
 
 #[test]
 #[ignore = "run as a child of another test"]
-fn child_that_faults_elsewhere() {
-    install_sigbus_handler().unwrap();
-    let (_lost, _kept, cut) = two_files();
-    let elsewhere = super::super::map::unregistered(&std::fs::File::open(child_path().join("lost")).unwrap());
-    cut(0);
-    println!("{}", elsewhere[0]);
+fn child_that_faults_elsewhere_by_default() {
+    provoke::unhandled(false);
+    fault_elsewhere();
+}
+
+#[test]
+#[ignore = "run as a child of another test"]
+fn child_that_faults_elsewhere_ignoring() {
+    provoke::unhandled(true);
+    fault_elsewhere();
+}
+
+#[test]
+fn a_signal_that_is_sent_does_what_it_ever_did() {
+    run("child_that_is_sent_the_signal").dies_of(libc::SIGBUS);
+    run("child_that_is_sent_the_signal_by_default").dies_of(libc::SIGBUS);
+    run("child_that_is_sent_the_signal_ignoring").succeeds();
 }
 
 #[test]
 #[ignore = "run as a child of another test"]
 fn child_that_is_sent_the_signal() {
     install_sigbus_handler().unwrap();
-    let (_lost, _kept, _cut) = two_files();
-    let own = rustix::process::getpid();
-    for _ in 0..2 {
-        // What the handler of the standard library makes of the first is to stop handling the second.
-        rustix::process::kill_process(own, rustix::process::Signal::BUS).unwrap();
-    }
+    let _files = two_files();
+    // What the handler of the standard library makes of the first is to handle no second.
+    provoke::raise();
+    provoke::raise();
+}
+
+#[test]
+#[ignore = "run as a child of another test"]
+fn child_that_is_sent_the_signal_by_default() {
+    provoke::unhandled(false);
+    install_sigbus_handler().unwrap();
+    let _files = two_files();
+    provoke::raise();
+}
+
+#[test]
+#[ignore = "run as a child of another test"]
+fn child_that_is_sent_the_signal_ignoring() {
+    provoke::unhandled(true);
+    install_sigbus_handler().unwrap();
+    let (lost, ..) = two_files();
+    provoke::raise();
+    assert!(lost.is_intact());
 }
