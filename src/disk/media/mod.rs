@@ -3,12 +3,16 @@
 //! Durability as POSIX has it, no more: what was written to a file is safe once [`File::sync`] has returned, a name once [`Media::sync_dir`]
 //! has. Until then any of it may be lost, in any order and in part.
 //!
-//! [`Memory`] holds files in memory, [`Crash`] simulates the loss of power.
+//! [`Directory`] is a real directory, [`Memory`] holds files in memory, [`Crash`] simulates the loss of power.
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 mod crash;
+#[cfg(target_os = "linux")]
+mod directory;
 mod image;
+#[cfg(target_os = "linux")]
+mod map;
 mod memory;
 
 use std::fmt::Debug;
@@ -20,6 +24,10 @@ use bytes::Bytes;
 
 #[doc(hidden)]
 pub use crash::{Crash, Failure, Operation};
+#[cfg(target_os = "linux")]
+pub use directory::{Access, Directory, OpenError};
+#[cfg(target_os = "linux")]
+pub use map::install_sigbus_handler;
 pub use memory::Memory;
 
 /// A directory of files.
