@@ -3,6 +3,7 @@
 mod commit;
 mod crashes;
 mod damage;
+mod directory;
 mod failures;
 mod format;
 mod numbers;
