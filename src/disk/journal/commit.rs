@@ -80,7 +80,8 @@ impl Journal {
             };
             (false, batch.upto, batch.reserved, result)
         } else {
-            // The batch is part of the state that the new file begins with.
+            // The batch is part of the state that the new file begins with; the old one is done with, whatever happens now.
+            writer.abandon();
             let (upto, reserved, result) = self.roll(&mut writer);
             (true, upto, reserved, result)
         };

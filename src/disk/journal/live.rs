@@ -154,7 +154,7 @@ impl Live {
         if !run.is_empty() {
             flush(&mut out, &mut run);
         }
-        record::put_u64(&mut out, kind::END, position, records);
+        record::put_u64(&mut out, kind::END, position, records + 1);
         out
     }
 }

@@ -85,6 +85,11 @@ impl Writer {
         Ok(())
     }
 
+    /// Never writes the current file again.
+    pub(super) fn abandon(&mut self) {
+        self.current = None;
+    }
+
     /// Makes a new file the one that counts.
     pub(super) fn roll(&mut self, start: Checkpointed) -> Result<(), JournalError> {
         self.current = None;
@@ -172,11 +177,6 @@ impl Writer {
     /// Files there are, those to be removed included.
     pub(super) fn files(&self) -> usize {
         self.old.len().saturating_add(usize::from(self.current.is_some()))
-    }
-
-    /// Whether the next commit has to roll first.
-    pub(super) fn is_broken(&self) -> bool {
-        self.current.is_none()
     }
 }
 
