@@ -75,9 +75,9 @@ use crate::sync::point;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Cache {
-    engine: Arc<Engine>,
-    /// Ends with the last handle.
+    /// Ends with the last handle, before the engine.
     _threads: Arc<Threads>,
+    engine: Arc<Engine>,
 }
 
 /// The threads of a cache; dropped in this order with its last handle.

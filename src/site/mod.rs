@@ -228,10 +228,18 @@ impl Sites {
     /// What of each name decides how its requests become keys, as text, in order of names; `*` is every other host. Two sites with equal texts of a
     /// name give its requests the same keys.
     pub(crate) fn rules_of_names(&self) -> BTreeMap<String, String> {
-        let Some(table) = &self.table else { return BTreeMap::from([("*".to_owned(), String::new())]) };
         let describe = |site: &Checked, alias: bool| {
             let first = if alias { String::from_utf8_lossy(&site.first) } else { "".into() };
             format!("{first} {} {:?} {:?}", site.merge_schemes, site.environment, site.policy)
+        };
+        let Some(table) = &self.table else {
+            let plain = policy::Checked::new(KeyPolicy::new()).map(|policy| Checked {
+                first: Box::default(),
+                environment: Environment::default(),
+                merge_schemes: false,
+                policy,
+            });
+            return plain.iter().map(|site| ("*".to_owned(), describe(site, false))).collect();
         };
         let of = |site: usize, alias| table.sites.get(site).map(|site| describe(site, alias)).unwrap_or_default();
         let named = table.names.iter().map(|(name, &(site, alias))| (lossy(name), of(site, alias)));

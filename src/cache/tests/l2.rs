@@ -30,7 +30,6 @@ fn on(media: Crash, with: impl FnOnce(L2Config) -> L2Config) -> Deep {
     let l2 = with(L2Config::media(media.clone(), 32 << 20).segment_size(1 << 20));
     let config = crate::Config::new().edge_size(16 << 20).shards(1).background_sweep(false).clock(clock.clone());
     let cache = config.l2(l2).build().unwrap();
-    eprintln!("{:?} {:?}", cache.l2_notice(), cache.engine.l2.as_ref().map(|l2| (l2.store.stats(), l2.store.segments())));
     Deep { rig: Rig { cache, clock }, media }
 }
 
