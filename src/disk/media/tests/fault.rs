@@ -21,6 +21,20 @@ pub(super) fn in_a_child(test: &str, path: &Path) -> Child {
     Child(command.output().unwrap())
 }
 
+/// The same with a new file system of type `kind` at `path`, which no one else sees.
+pub(super) fn in_a_child_with_a_mount(test: &str, kind: &str, options: &str, path: &Path) -> Child {
+    let mut command = Command::new("unshare");
+    command.args([
+        "--mount",
+        "sh",
+        "-c",
+        r#"mount -t "$1" -o "$2" none "$3" && exec "$4" --exact "$5" --ignored --nocapture"#,
+        "sh",
+    ]);
+    command.args([kind, options]).arg(path).arg(std::env::current_exe().unwrap()).arg(test).env(PATH, path);
+    Child(command.output().unwrap())
+}
+
 /// What the parent has given a child.
 pub(super) fn child_path() -> PathBuf {
     std::env::var_os(PATH).unwrap().into()
