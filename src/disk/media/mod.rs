@@ -32,7 +32,7 @@ pub use memory::Memory;
 
 /// A directory of files.
 ///
-/// Names are plain file names. Every method may be called from any thread.
+/// Names are plain file names of at most 255 bytes; `lock` is taken, and what is no name is `InvalidInput`. Every method may be called from any thread.
 pub trait Media: Debug + Send + Sync {
     /// The names of all files, in no order.
     ///
@@ -90,7 +90,7 @@ pub trait File: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// Those of the file system; part of it may have been written then.
+    /// `PermissionDenied` once this handle was [frozen](Self::freeze), and those of the file system; part of it may have been written then.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Fills `into` from `offset` on.

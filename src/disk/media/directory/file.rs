@@ -56,10 +56,22 @@ impl DirectoryFile {
         let step = len.div_ceil(PROBES).max(4096);
         let last = range.end.checked_sub(1).filter(|_| len > 0);
         let steps = (0..PROBES).map_while(|probe| step.checked_mul(probe).filter(|at| *at < len));
-        steps.map(|at| range.start.saturating_add(at)).chain(last).all(|at| {
-            let read = preadv2(&self.file, &mut [IoSliceMut::new(&mut [0])], at, ReadWriteFlags::NOWAIT);
-            read == Ok(1)
-        })
+        for at in steps.map(|at| range.start.saturating_add(at)).chain(last) {
+            match preadv2(&self.file, &mut [IoSliceMut::new(&mut [0])], at, ReadWriteFlags::NOWAIT) {
+                Ok(1) => {}
+                Err(Errno::OPNOTSUPP) => return self.probe_mapped(range),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// The same where the file system knows no such read, such as tmpfs. Nothing is touched, so nothing can be lost.
+    fn probe_mapped(&self, range: &Range<u64>) -> bool {
+        let len = self.size().ok().filter(|len| range.end <= *len).and_then(|len| usize::try_from(len).ok());
+        let mapped = len.filter(|len| *len > 0).and_then(|len| Mapped::new(&self.file, len).ok());
+        let place = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+        mapped.zip(place).is_some_and(|(mapped, (start, end))| mapped.is_warm(&(start..end)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use super::fault::in_a_child;
+use super::fault::{child_path, in_a_child, in_a_child_with_a_mount};
 use crate::disk::Media;
 use crate::disk::media::{Access, Directory};
 
@@ -82,7 +82,7 @@ fn another_process_is_told_who_has_the_directory() {
 #[test]
 #[ignore = "run as a child of another test"]
 fn child_that_finds_it_locked() {
-    let error = Directory::open(super::fault::child_path(), Access::Mmap).unwrap_err();
+    let error = Directory::open(child_path(), Access::Mmap).unwrap_err();
     assert!(error.is_locked());
     assert!(error.to_string().ends_with("the directory is in use by another process"), "{error}");
 }
@@ -90,7 +90,7 @@ fn child_that_finds_it_locked() {
 #[test]
 #[ignore = "run as a child of another test"]
 fn child_that_finds_it_free() {
-    drop(Directory::open(super::fault::child_path(), Access::Mmap).unwrap());
+    drop(Directory::open(child_path(), Access::Mmap).unwrap());
 }
 
 #[test]
@@ -215,4 +215,52 @@ fn what_was_dropped_from_memory_is_cold_and_comes_back() {
         assert!(file.is_intact());
         media.remove("a").unwrap();
     }
+}
+
+#[test]
+#[ignore = "needs the right to mount"]
+fn a_file_system_that_cannot_be_used_is_named() {
+    let run = |name, kind, options| {
+        let parent = tempfile::tempdir().unwrap();
+        in_a_child_with_a_mount(&format!("disk::media::tests::directory::{name}"), kind, options, parent.path())
+            .succeeds();
+    };
+    run("child_without_fallocate", "ramfs", "mode=0700");
+    run("child_that_must_not_write", "tmpfs", "mode=0700,ro");
+    run("child_on_a_full_disk", "tmpfs", "mode=0700,size=1m");
+}
+
+#[test]
+#[ignore = "run as a child of another test"]
+fn child_without_fallocate() {
+    let error = Directory::open(child_path(), Access::Mmap).unwrap_err();
+    assert!(error.is_unsupported());
+    assert!(error.to_string().ends_with("the file system (ramfs) does not support fallocate"), "{error}");
+}
+
+#[test]
+#[ignore = "run as a child of another test"]
+fn child_that_must_not_write() {
+    for path in [child_path(), child_path().join("made")] {
+        let error = Directory::open(path, Access::Mmap).unwrap_err();
+        assert!(error.is_read_only());
+        assert!(error.to_string().ends_with("the file system is read-only"), "{error}");
+    }
+    assert!(Directory::inspect(child_path()).unwrap().list().unwrap().is_empty());
+}
+
+#[test]
+#[ignore = "run as a child of another test"]
+fn child_on_a_full_disk() {
+    let media = Directory::open(child_path(), Access::Mmap).unwrap();
+    let file = media.create("a", 900_000).unwrap();
+    assert_eq!(media.create("b", 200_000).unwrap_err().kind(), ErrorKind::StorageFull);
+    assert_eq!(file.write_at(1_000_000, &[1; 200_000]).unwrap_err().kind(), ErrorKind::StorageFull);
+    file.write_at(0, &[1; 900_000]).unwrap();
+    drop(file);
+    media.remove("a").unwrap();
+    drop(media.create("b", 900_000).unwrap());
+    assert_eq!(media.list().unwrap(), ["b"]);
+    drop(media);
+    drop(Directory::open(child_path(), Access::Mmap).unwrap());
 }

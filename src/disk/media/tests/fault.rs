@@ -11,6 +11,9 @@ use crate::disk::{File, Media};
 
 const PATH: &str = "OUST_TEST_PATH";
 
+/// AddressSanitizer has a handler of its own, which would end a child in its own way.
+const NO_SANITIZER: (&str, &str) = ("ASAN_OPTIONS", "handle_sigbus=0");
+
 /// What became of a process that ran one test alone.
 pub(super) struct Child(Output);
 
@@ -18,6 +21,21 @@ pub(super) struct Child(Output);
 pub(super) fn in_a_child(test: &str, path: &Path) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]).env(PATH, path);
+    command.env(NO_SANITIZER.0, NO_SANITIZER.1);
+    Child(command.output().unwrap())
+}
+
+/// The same with a new file system of type `kind` at `path`, which no one else sees.
+pub(super) fn in_a_child_with_a_mount(test: &str, kind: &str, options: &str, path: &Path) -> Child {
+    let mut command = Command::new("unshare");
+    command.args([
+        "--mount",
+        "sh",
+        "-c",
+        r#"mount -t "$1" -o "$2" none "$3" && exec "$4" --exact "$5" --ignored --nocapture"#,
+        "sh",
+    ]);
+    command.args([kind, options]).arg(path).arg(std::env::current_exe().unwrap()).arg(test).env(PATH, path);
     Child(command.output().unwrap())
 }
 
