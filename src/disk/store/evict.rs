@@ -151,13 +151,12 @@ impl Store {
         if unlisted.is_err() || !segment.is_intact() {
             self.index.remove_slot(segment.slot);
         }
-        let name = {
+        {
             let mut name = segment.name.lock();
             name.retired = true;
             segment.retire();
-            file_name(segment.id, name.sealed)
-        };
-        if !self.forget(&name) {
+        }
+        if !self.forget(segment.id) {
             // Its marks are reported until the name is gone, or a restart would bring its records back.
             self.condemned.lock().push((segment.id, segment.records()));
         }
@@ -166,20 +165,20 @@ impl Store {
         true
     }
 
-    /// Removes a name durably. False if that failed.
-    pub(super) fn forget(&self, name: &str) -> bool {
-        let removed = match self.media.remove(name) {
+    /// Removes both names a segment can have, durably. False if that failed.
+    pub(super) fn forget(&self, id: u32) -> bool {
+        let remove = |sealed| match self.media.remove(&file_name(id, sealed)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => self.media.sync_dir(),
+            _ => Ok(()),
         };
+        let removed = remove(true).and(remove(false)).and_then(|()| self.media.sync_dir());
         removed.inspect_err(|error| self.io_error(error)).is_ok()
     }
 
     fn retry_condemned(&self) {
         let ids = self.condemned.lock().clone();
         for (id, _) in ids {
-            // Which of the two names it has does not matter: no other segment ever has either.
-            if self.forget(&file_name(id, true)) && self.forget(&file_name(id, false)) {
+            if self.forget(id) {
                 self.condemned.lock().retain(|(condemned, _)| *condemned != id);
             }
         }

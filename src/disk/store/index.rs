@@ -158,7 +158,7 @@ impl Index {
         if now.len() != seen.len() || now.iter().any(|now| !seen.iter().any(|seen| seen.is(*now))) {
             return None;
         }
-        let _ = table.remove_if(url_hash, |_, old| losers.iter().any(|loser| loser.is(old)));
+        table.remove_if(url_hash, |_, old| losers.iter().any(|loser| loser.is(old)));
         if let Some(entry) = entry {
             table.insert(url_hash, key_hash, entry);
         }

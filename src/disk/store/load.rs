@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use super::footer::{Sealed, TRAILER, Trailer, View, read_file_header};
+use super::footer::{self, Sealed, TRAILER, Trailer, View, read_file_header};
 use super::index::{Entries, Entry};
 use super::record::{self, ALIGN, Decoded, HEADER, len64};
 use super::segment::{DATA_AT, Keys, OpenKey, PlaceOf, Places, Segment, Space, file_name, parse_name};
@@ -42,9 +42,22 @@ impl Loading {
     /// Lists the segment files, and the highest number among them. Their bytes are counted.
     pub(super) fn list(media: &dyn Media, space: &Space, counters: &Counters) -> io::Result<(Self, u32)> {
         let mut names: Vec<(u32, bool)> = media.list()?.iter().filter_map(|name| parse_name(name)).collect();
-        // A sealed file before an open one of the same number, which only a copy by hand can have made.
+        // A sealed file before an open one of the same number: a crash amid a rename may leave both.
         names.sort_by_key(|&(id, sealed)| (id, !sealed));
-        names.dedup_by_key(|(id, _)| *id);
+        let mut twice = Vec::new();
+        names.dedup_by(|later, first| {
+            let same = later.0 == first.0;
+            if same {
+                twice.push(file_name(later.0, later.1));
+            }
+            same
+        });
+        for name in &twice {
+            // It would come back once the other is gone.
+            if media.remove(name).is_err() {
+                count(&counters.io_errors);
+            }
+        }
         let highest = names.last().map_or(0, |(id, _)| *id);
         let mut left = Vec::with_capacity(names.len());
         let mut slots = HashSet::new();
@@ -63,6 +76,12 @@ impl Loading {
 
     pub(super) fn is_over(&self) -> bool {
         self.slots.is_empty()
+    }
+
+    /// Oldest segment first, which must come to the same.
+    #[cfg(test)]
+    pub(super) fn reverse(&mut self) {
+        self.left.reverse();
     }
 
     pub(super) fn holds_slot(&self, slot: u32) -> bool {
@@ -103,7 +122,7 @@ impl Store {
                         self.io_error(&error);
                     }
                     count(&self.counters.dropped_segments);
-                    if !self.forget(&file_name(id, sealed)) {
+                    if !self.forget(id) {
                         self.condemned.lock().push((id, 0));
                     }
                 }
@@ -155,7 +174,10 @@ impl Store {
             return Err(None);
         }
         let ids = (found.id, slot_of(found.id));
-        Ok(Segment::found(ids, found.file, found.size, Keys::Open(keys), places, &self.space))
+        // A crash may have left the file shorter than it was made: the footer goes behind its end then.
+        let costs = keys.iter().map(|key| footer::cost(&key.key, &key.vary, &key.tags));
+        let needed = costs.fold(places.end.saturating_add(footer::OVERHEAD), u64::saturating_add);
+        Ok(Segment::found(ids, found.file, found.size.max(needed), Keys::Open(keys), places, &self.space))
     }
 
     /// Puts a segment in service and its records in the index.
