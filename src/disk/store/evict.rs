@@ -171,7 +171,8 @@ impl Store {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         };
-        let removed = remove(true).and(remove(false)).and_then(|()| self.media.sync_dir());
+        let (sealed, open) = (remove(true), remove(false));
+        let removed = sealed.and(open).and_then(|()| self.media.sync_dir());
         removed.inspect_err(|error| self.io_error(error)).is_ok()
     }
 

@@ -308,10 +308,10 @@ impl<'a> View<'a> {
                     if entry.hash.get() != hash {
                         break;
                     }
-                    if let Some(key) = self.key(entry.ordinal.get()) {
-                        if TagsRef::from_stored(key.tags).contains(tag) {
-                            f(entry.ordinal.get(), key);
-                        }
+                    if let Some(key) = self.key(entry.ordinal.get())
+                        && TagsRef::from_stored(key.tags).contains(tag)
+                    {
+                        f(entry.ordinal.get(), key);
                     }
                 }
             }

@@ -332,7 +332,7 @@ impl Table {
     }
 
     fn home(&self, url: u64) -> usize {
-        let share = u128::from(url) * u128::try_from(self.slots.len()).unwrap_or(0) >> URL_BITS;
+        let share = (u128::from(url) * u128::try_from(self.slots.len()).unwrap_or(0)) >> URL_BITS;
         usize::try_from(share).unwrap_or(0)
     }
 

@@ -334,14 +334,12 @@ pub(super) fn read_footer(file: &dyn File, size: u64, (epoch, id): (u64, u32)) -
     Ok((trailer, bytes))
 }
 
+/// What [`walk`] calls: where the record is, its bytes, its parts.
+type OnRecord<'a> = dyn FnMut(Range<u64>, &[u8], &Decoded) + 'a;
+
 /// Calls `f` with each record of a file without a footer, up to the first that is not intact. Where that is; an error only if the device failed, or the file is
 /// not of this epoch and number.
-pub(super) fn walk(
-    file: &dyn File,
-    size: u64,
-    (epoch, id): (u64, u32),
-    f: &mut dyn FnMut(Range<u64>, &[u8], &Decoded),
-) -> Result<u64, Rejected> {
+pub(super) fn walk(file: &dyn File, size: u64, (epoch, id): (u64, u32), f: &mut OnRecord<'_>) -> Result<u64, Rejected> {
     let mut header = vec![0; usize::try_from(DATA_AT).unwrap_or(0)];
     if size < DATA_AT {
         return Err(None);

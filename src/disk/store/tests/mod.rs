@@ -49,7 +49,7 @@ pub(super) fn tags(tags: &[&str]) -> Vec<u8> {
 
 pub(super) fn body_of(key: &[u8], seq: u64) -> Vec<u8> {
     let mut random = Random(hash64(key) ^ seq);
-    let len = if seq % 7 == 0 { 0 } else { random.below(900) };
+    let len = if seq.is_multiple_of(7) { 0 } else { random.below(900) };
     (0..len).map(|_| random.next().to_le_bytes()[0]).collect()
 }
 
@@ -63,8 +63,8 @@ pub(super) fn meta(seq: u64) -> Meta {
         mark: Mark::None,
         soft_at_ms: 0,
         status: 200,
-        must_revalidate: seq % 2 == 0,
-        no_cache: seq % 3 == 0,
+        must_revalidate: seq.is_multiple_of(2),
+        no_cache: seq.is_multiple_of(3),
         born_ms: -5,
         fresh_until_ms: 1 << 40,
         stale_while_revalidate_s: 7,
