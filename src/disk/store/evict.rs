@@ -65,7 +65,7 @@ impl Store {
         let mut left = segment.size / 2;
         for (candidate, weight) in wanted {
             let Some(rest) = left.checked_sub(weight) else { continue };
-            let Ok(record) = self.read(&candidate) else { continue };
+            let Some(record) = self.read(&candidate).ok().and_then(|record| record.detached()) else { continue };
             let mut appender = self.appender();
             let Some(now) = self.candidate_of(&candidate) else { continue };
             let Some(judged) = decide(&appender, &now, &record) else { continue };
@@ -74,14 +74,7 @@ impl Store {
             let body: [Bytes; 1] = [record.body()];
             let (key, vary, tags, head) = (record.key(), record.vary(), record.tags(), record.head());
             let parts = RecordParts { meta, key, vary, tags, head, body: &body };
-            // A view of a lost page must not become a record with a good sum.
             let Ok(appended) = appender.append(&parts) else { continue };
-            if !record.is_intact() {
-                drop(appender);
-                let url_hash = candidate.url_hash;
-                self.set_mark(url_hash, appended.id, Mark::Dead, 0);
-                continue;
-            }
             drop(appender);
             left = rest;
             evicted.reinserted += 1;

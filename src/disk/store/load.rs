@@ -298,12 +298,16 @@ impl Store {
 }
 
 fn sealed_footer(segment: &Segment) -> io::Result<(Trailer, Bytes)> {
-    let trailer = match &*segment.keys.read() {
-        Keys::Sealed(sealed) => sealed.trailer.clone(),
-        Keys::Open(_) => return Err(io::ErrorKind::InvalidData.into()),
-    };
+    let trailer = sealed_trailer(segment).ok_or(io::ErrorKind::InvalidData)?;
     let bytes = segment.file.bytes(trailer.footer.clone())?;
     Ok((trailer, bytes))
+}
+
+fn sealed_trailer(segment: &Segment) -> Option<Trailer> {
+    match &*segment.keys.read() {
+        Keys::Sealed(sealed) => Some(sealed.trailer.clone()),
+        Keys::Open(_) => None,
+    }
 }
 
 /// Key, vary and write number of one record.
@@ -312,9 +316,13 @@ fn texts_of(segment: &Segment, ordinal: u32) -> Option<(Vec<u8>, Vec<u8>, u64)> 
         let key = open.get(usize::try_from(ordinal).ok()?)?;
         return Some((key.key.to_vec(), key.vary.to_vec(), key.write));
     }
-    let (trailer, bytes) = sealed_footer(segment).ok()?;
-    let key = View::new(&bytes, trailer.count, trailer.tag_count)?.key(ordinal)?;
-    Some((key.key.to_vec(), key.vary.to_vec(), key.write))
+    let trailer = sealed_trailer(segment)?;
+    // Not the whole footer: a media that does not map would copy it for every rival.
+    let entry = segment.file.bytes(trailer.entry(ordinal)?).ok()?;
+    let (texts, write) = trailer.texts(&entry)?;
+    let bytes = segment.file.bytes(texts.start..texts.end).ok()?;
+    let (key, vary) = bytes.split_at_checked(texts.key_len)?;
+    Some((key.to_vec(), vary.to_vec(), write))
 }
 
 /// The footer of a sealed file of this epoch and number, its sum verified.
