@@ -104,13 +104,18 @@ fn i5_of_copies_in_several_segments_the_newest_write_stays_after_a_restart() {
     }
     store.seal();
     drop(store);
-    for order in 0..2 {
+    for order in 0..30 {
         let store = open(&media, options());
-        if order == 1 {
+        if order % 2 == 1 {
             store.loading.lock().reverse();
         }
         let told = Mutex::new(0);
-        store.load(&keep, &|_| *told.lock() += 1);
+        std::thread::scope(|scope| {
+            for _ in 0..=order / 8 {
+                scope.spawn(|| store.load(&keep, &|_| *told.lock() += 1));
+            }
+        });
+        assert!(!store.is_loading());
         assert_eq!(*told.lock(), 8);
         assert_eq!(seqs(&store, "http://h/x"), [5, 15]);
     }
