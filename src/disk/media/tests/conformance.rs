@@ -4,6 +4,8 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use crate::disk::Media;
+#[cfg(target_os = "linux")]
+use crate::disk::media::{Access, Directory};
 use crate::disk::media::{Crash, Memory};
 
 fn kind<T: std::fmt::Debug>(result: std::io::Result<T>) -> ErrorKind {
@@ -16,7 +18,7 @@ fn sorted(media: &dyn Media) -> Vec<String> {
     names
 }
 
-/// Runs every check against a fresh media made by `make`, whose files are `frozen` to the suite's own taste.
+/// Runs every check against a fresh media made by `make`.
 fn suite(make: impl Fn() -> Arc<dyn Media>) {
     for check in [
         a_created_file_is_zeros,
@@ -52,6 +54,28 @@ fn memory_conforms() {
 #[test]
 fn crash_conforms() {
     suite(|| Arc::new(Crash::new()));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn mapped_directory_conforms() {
+    directory_conforms(Access::Mmap);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn read_directory_conforms() {
+    directory_conforms(Access::Pread);
+}
+
+#[cfg(target_os = "linux")]
+fn directory_conforms(access: Access) {
+    let parent = tempfile::tempdir().unwrap();
+    let made = std::cell::Cell::new(0);
+    suite(|| {
+        made.set(made.get() + 1);
+        Arc::new(Directory::open(parent.path().join(made.get().to_string()), access).unwrap())
+    });
 }
 
 fn a_created_file_is_zeros(media: &dyn Media) {

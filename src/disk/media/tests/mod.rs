@@ -2,4 +2,8 @@
 
 mod conformance;
 mod crash;
+#[cfg(target_os = "linux")]
+mod directory;
+#[cfg(target_os = "linux")]
+mod fault;
 mod memory;
