@@ -158,12 +158,12 @@ impl<'a> Appender<'a> {
         open.footer = open.footer.saturating_add(footer);
         open.records = open.records.saturating_add(1);
         let segment = Arc::clone(&open.segment);
-        if segment.unwritten() >= store.options.buffer {
-            if let Err(error) = segment.flush(WRITE_UNIT) {
-                self.writer.open = None;
-                store.fail(&segment);
-                return Err(AppendError::Io(error));
-            }
+        if segment.unwritten() >= store.options.buffer
+            && let Err(error) = segment.flush(WRITE_UNIT)
+        {
+            self.writer.open = None;
+            store.fail(&segment);
+            return Err(AppendError::Io(error));
         }
         Ok((segment, ordinal))
     }
@@ -361,4 +361,4 @@ impl Store {
     }
 }
 
-const _: () = assert!(HEADER % ALIGN == 0 && DATA_AT % ALIGN == 0);
+const _: () = assert!(HEADER.is_multiple_of(ALIGN) && DATA_AT.is_multiple_of(ALIGN));

@@ -66,7 +66,7 @@ impl Store {
         let mut left = segment.size / 2;
         for (candidate, weight) in wanted {
             let Some(rest) = left.checked_sub(weight) else { continue };
-            let Ok(record) = self.read(&candidate) else { continue };
+            let Some(record) = self.read(&candidate).ok().and_then(|record| record.detached()) else { continue };
             let mut appender = self.appender();
             let Some(judged) = decide(&candidate, &record) else { continue };
             let mut meta = *record.meta();
@@ -74,7 +74,6 @@ impl Store {
             let body: [Bytes; 1] = [record.body()];
             let (key, vary, tags, head) = (record.key(), record.vary(), record.tags(), record.head());
             let parts = RecordParts { meta, key, vary, tags, head, body: &body };
-            // A view of a lost page must not become a record with a good sum.
             let still = || {
                 let held = hold(candidate.url_hash);
                 self.candidate_of(&candidate).map(|_| held)
@@ -87,12 +86,6 @@ impl Store {
                 }
                 Err(_) => continue,
             };
-            if !record.is_intact() {
-                drop(appender);
-                let url_hash = candidate.url_hash;
-                self.set_mark(url_hash, appended.id, Mark::Dead, 0);
-                continue;
-            }
             drop(appender);
             left = rest;
             evicted.reinserted += 1;
@@ -162,13 +155,12 @@ impl Store {
         if unlisted.is_err() || !segment.is_intact() {
             self.index.remove_slot(segment.slot);
         }
-        let name = {
+        {
             let mut name = segment.name.lock();
             name.retired = true;
             segment.retire();
-            file_name(segment.id, name.sealed)
-        };
-        if !self.forget(&name) {
+        }
+        if !self.forget(segment.id) {
             // Its marks are reported until the name is gone, or a restart would bring its records back.
             self.condemned.lock().push((segment.id, segment.records()));
         }
@@ -177,12 +169,14 @@ impl Store {
         true
     }
 
-    /// Removes a name durably. False if that failed.
-    pub(super) fn forget(&self, name: &str) -> bool {
-        let removed = match self.media.remove(name) {
+    /// Removes both names a segment can have, durably. False if that failed.
+    pub(super) fn forget(&self, id: u32) -> bool {
+        let remove = |sealed| match self.media.remove(&file_name(id, sealed)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => self.media.sync_dir(),
+            _ => Ok(()),
         };
+        let (sealed, open) = (remove(true), remove(false));
+        let removed = sealed.and(open).and_then(|()| self.media.sync_dir());
         removed.inspect_err(|error| self.io_error(error)).is_ok()
     }
 
@@ -194,8 +188,7 @@ impl Store {
     fn retry_condemned(&self) {
         let ids = self.condemned.lock().clone();
         for (id, _) in ids {
-            // Which of the two names it has does not matter: no other segment ever has either.
-            if self.forget(&file_name(id, true)) && self.forget(&file_name(id, false)) {
+            if self.forget(id) {
                 self.condemned.lock().retain(|(condemned, _)| *condemned != id);
             }
         }

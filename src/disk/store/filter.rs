@@ -43,7 +43,7 @@ impl Filter {
         let (mut at, step) = (hash, hash.rotate_left(32) | 1);
         std::array::from_fn(|_| {
             at = at.wrapping_add(step);
-            let bit = u64::try_from(u128::from(at) * u128::from(bits) >> 64).unwrap_or(0);
+            let bit = u64::try_from((u128::from(at) * u128::from(bits)) >> 64).unwrap_or(0);
             (usize::try_from(bit / 64).unwrap_or(0), 1 << (bit % 64))
         })
     }

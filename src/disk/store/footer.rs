@@ -122,6 +122,23 @@ impl Trailer {
         raw.as_bytes().to_vec()
     }
 
+    /// Where an entry is in the file.
+    pub(crate) fn entry(&self, ordinal: u32) -> Option<Range<u64>> {
+        let at = self.footer.start.checked_add(u64::from(ordinal).checked_mul(ENTRY)?)?;
+        (ordinal < self.count).then(|| at..at.saturating_add(ENTRY))
+    }
+
+    /// Where key and selecting fields of an entry are in the file, and its write number.
+    pub(crate) fn texts(&self, entry: &[u8]) -> Option<(Texts, u64)> {
+        let (entry, _) = RawEntry::ref_from_prefix(entry).ok()?;
+        let tags_at = u64::from(self.count).checked_mul(ENTRY + 4)?.checked_next_multiple_of(ALIGN)?;
+        let keys_at = self.footer.start.checked_add(tags_at)?.checked_add(u64::from(self.tag_count) * 16)?;
+        let start = keys_at.checked_add(u64::from(entry.keys_at.get()))?;
+        let len = u64::from(entry.key_len.get()).checked_add(u64::from(entry.vary_len.get()))?;
+        let end = start.checked_add(len).filter(|end| *end <= self.footer.end)?;
+        Some((Texts { start, end, key_len: usize::from(entry.key_len.get()) }, entry.write.get()))
+    }
+
     /// Reads the last [`TRAILER`] bytes of a file of `size` bytes. `None` unless its sum is right and its ranges lie in the file.
     pub(crate) fn decode(bytes: &[u8], size: u64) -> Option<Self> {
         let (raw, _) = RawTrailer::ref_from_prefix(bytes).ok()?;
@@ -143,6 +160,17 @@ impl Trailer {
         })
     }
 }
+
+/// Key and selecting fields in the file, and where the one ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Texts {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) key_len: usize,
+}
+
+/// Length of an entry.
+const ENTRY: u64 = 48;
 
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -308,10 +336,10 @@ impl<'a> View<'a> {
                     if entry.hash.get() != hash {
                         break;
                     }
-                    if let Some(key) = self.key(entry.ordinal.get()) {
-                        if TagsRef::from_stored(key.tags).contains(tag) {
-                            f(entry.ordinal.get(), key);
-                        }
+                    if let Some(key) = self.key(entry.ordinal.get())
+                        && TagsRef::from_stored(key.tags).contains(tag)
+                    {
+                        f(entry.ordinal.get(), key);
                     }
                 }
             }

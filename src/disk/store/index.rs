@@ -158,7 +158,7 @@ impl Index {
         if now.len() != seen.len() || now.iter().any(|now| !seen.iter().any(|seen| seen.is(*now))) {
             return None;
         }
-        let _ = table.remove_if(url_hash, |_, old| losers.iter().any(|loser| loser.is(old)));
+        table.remove_if(url_hash, |_, old| losers.iter().any(|loser| loser.is(old)));
         if let Some(entry) = entry {
             table.insert(url_hash, key_hash, entry);
         }
@@ -332,7 +332,7 @@ impl Table {
     }
 
     fn home(&self, url: u64) -> usize {
-        let share = u128::from(url) * u128::try_from(self.slots.len()).unwrap_or(0) >> URL_BITS;
+        let share = (u128::from(url) * u128::try_from(self.slots.len()).unwrap_or(0)) >> URL_BITS;
         usize::try_from(share).unwrap_or(0)
     }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use super::footer::{Sealed, TRAILER, Trailer, View, read_file_header};
+use super::footer::{self, Sealed, TRAILER, Trailer, View, read_file_header};
 use super::index::{Entries, Entry};
 use super::record::{self, ALIGN, Decoded, HEADER, len64};
 use super::segment::{DATA_AT, Keys, OpenKey, PlaceOf, Places, Segment, Space, file_name, parse_name};
@@ -42,9 +42,22 @@ impl Loading {
     /// Lists the segment files, and the highest number among them. Their bytes are counted.
     pub(super) fn list(media: &dyn Media, space: &Space, counters: &Counters) -> io::Result<(Self, u32)> {
         let mut names: Vec<(u32, bool)> = media.list()?.iter().filter_map(|name| parse_name(name)).collect();
-        // A sealed file before an open one of the same number, which only a copy by hand can have made.
+        // A sealed file before an open one of the same number: a crash amid a rename may leave both.
         names.sort_by_key(|&(id, sealed)| (id, !sealed));
-        names.dedup_by_key(|(id, _)| *id);
+        let mut twice = Vec::new();
+        names.dedup_by(|later, first| {
+            let same = later.0 == first.0;
+            if same {
+                twice.push(file_name(later.0, later.1));
+            }
+            same
+        });
+        for name in &twice {
+            // It would come back once the other is gone.
+            if media.remove(name).is_err() {
+                count(&counters.io_errors);
+            }
+        }
         let highest = names.last().map_or(0, |(id, _)| *id);
         let mut left = Vec::with_capacity(names.len());
         let mut slots = HashSet::new();
@@ -63,6 +76,12 @@ impl Loading {
 
     pub(super) fn is_over(&self) -> bool {
         self.slots.is_empty()
+    }
+
+    /// Oldest segment first, which must come to the same.
+    #[cfg(test)]
+    pub(super) fn reverse(&mut self) {
+        self.left.reverse();
     }
 
     pub(super) fn holds_slot(&self, slot: u32) -> bool {
@@ -103,7 +122,7 @@ impl Store {
                         self.io_error(&error);
                     }
                     count(&self.counters.dropped_segments);
-                    if !self.forget(&file_name(id, sealed)) {
+                    if !self.forget(id) {
                         self.condemned.lock().push((id, 0));
                     }
                 }
@@ -155,7 +174,10 @@ impl Store {
             return Err(None);
         }
         let ids = (found.id, slot_of(found.id));
-        Ok(Segment::found(ids, found.file, found.size, Keys::Open(keys), places, &self.space))
+        // A crash may have left the file shorter than it was made: the footer goes behind its end then.
+        let costs = keys.iter().map(|key| footer::cost(&key.key, &key.vary, &key.tags));
+        let needed = costs.fold(places.end.saturating_add(footer::OVERHEAD), u64::saturating_add);
+        Ok(Segment::found(ids, found.file, found.size.max(needed), Keys::Open(keys), places, &self.space))
     }
 
     /// Puts a segment in service and its records in the index.
@@ -276,12 +298,16 @@ impl Store {
 }
 
 fn sealed_footer(segment: &Segment) -> io::Result<(Trailer, Bytes)> {
-    let trailer = match &*segment.keys.read() {
-        Keys::Sealed(sealed) => sealed.trailer.clone(),
-        Keys::Open(_) => return Err(io::ErrorKind::InvalidData.into()),
-    };
+    let trailer = sealed_trailer(segment).ok_or(io::ErrorKind::InvalidData)?;
     let bytes = segment.file.bytes(trailer.footer.clone())?;
     Ok((trailer, bytes))
+}
+
+fn sealed_trailer(segment: &Segment) -> Option<Trailer> {
+    match &*segment.keys.read() {
+        Keys::Sealed(sealed) => Some(sealed.trailer.clone()),
+        Keys::Open(_) => None,
+    }
 }
 
 /// Key, vary and write number of one record.
@@ -290,9 +316,13 @@ fn texts_of(segment: &Segment, ordinal: u32) -> Option<(Vec<u8>, Vec<u8>, u64)> 
         let key = open.get(usize::try_from(ordinal).ok()?)?;
         return Some((key.key.to_vec(), key.vary.to_vec(), key.write));
     }
-    let (trailer, bytes) = sealed_footer(segment).ok()?;
-    let key = View::new(&bytes, trailer.count, trailer.tag_count)?.key(ordinal)?;
-    Some((key.key.to_vec(), key.vary.to_vec(), key.write))
+    let trailer = sealed_trailer(segment)?;
+    // Not the whole footer: a media that does not map would copy it for every rival.
+    let entry = segment.file.bytes(trailer.entry(ordinal)?).ok()?;
+    let (texts, write) = trailer.texts(&entry)?;
+    let bytes = segment.file.bytes(texts.start..texts.end).ok()?;
+    let (key, vary) = bytes.split_at_checked(texts.key_len)?;
+    Some((key.to_vec(), vary.to_vec(), write))
 }
 
 /// The footer of a sealed file of this epoch and number, its sum verified.
@@ -312,14 +342,12 @@ pub(super) fn read_footer(file: &dyn File, size: u64, (epoch, id): (u64, u32)) -
     Ok((trailer, bytes))
 }
 
+/// What [`walk`] calls: where the record is, its bytes, its parts.
+type OnRecord<'a> = dyn FnMut(Range<u64>, &[u8], &Decoded) + 'a;
+
 /// Calls `f` with each record of a file without a footer, up to the first that is not intact. Where that is; an error only if the device failed, or the file is
 /// not of this epoch and number.
-pub(super) fn walk(
-    file: &dyn File,
-    size: u64,
-    (epoch, id): (u64, u32),
-    f: &mut dyn FnMut(Range<u64>, &[u8], &Decoded),
-) -> Result<u64, Rejected> {
+pub(super) fn walk(file: &dyn File, size: u64, (epoch, id): (u64, u32), f: &mut OnRecord<'_>) -> Result<u64, Rejected> {
     let mut header = vec![0; usize::try_from(DATA_AT).unwrap_or(0)];
     if size < DATA_AT {
         return Err(None);

@@ -18,6 +18,8 @@
 //! Lock order: the append lock, `sealing`, a shard of the index, the locks of one segment. The table of segments is read without a lock; its
 //! writers take `table_writers` last. None but the append lock and `sealing` is held across I/O, save a segment's own `name`.
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
+
 mod append;
 mod evict;
 mod filter;

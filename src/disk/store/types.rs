@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::record::{Decoded, Meta};
+use super::record::{Decoded, Meta, decode};
 use super::segment::Segment;
 use crate::entry::Mark;
 
@@ -94,6 +94,13 @@ impl Record {
     /// The body: a view of the mapped file where the media maps. A clone of it pins the segment as the record does.
     pub(crate) fn body(&self) -> Bytes {
         if self.bytes.len() < self.parts.body.end { Bytes::new() } else { self.bytes.slice(self.parts.body.clone()) }
+    }
+    /// A copy in memory, verified as a copy: a page that is lost later, or was while copying, does not get into a record with a good sum.
+    pub(super) fn detached(&self) -> Option<Self> {
+        let bytes = Bytes::copy_from_slice(&self.bytes);
+        let place = &self.parts.place;
+        let parts = decode(&bytes, place.epoch, place.segment, place.ordinal).ok()?;
+        parts.body_is_sound(&bytes).then(|| Self { bytes, parts, segment: Arc::clone(&self.segment) })
     }
     /// Whether views of the segment are still what the device holds. Ask it after copying from a view, before the copy is used.
     pub(crate) fn is_intact(&self) -> bool {
