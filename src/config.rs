@@ -275,4 +275,4 @@ impl std::fmt::Display for BuildError {
     }
 }
 
-impl std::error::Error for BuildError {}
+impl Error for BuildError {}

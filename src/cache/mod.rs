@@ -26,6 +26,7 @@ pub use self::lookup::Lookup;
 pub use self::reason::{Admit, Reason};
 pub use self::stats::Stats;
 pub use self::ticket::{Answer, Fetch, FillBroken, FillReader, FillTicket, FillWriter};
+pub use crate::l2::Deferred;
 
 pub(crate) use self::lookup::decide;
 use self::stats::Counters;
@@ -165,7 +166,7 @@ impl Engine {
             return Err(PurgeError::batch_too_long(purge.selectors.len(), self.max_batch));
         }
         // Without an L2 a purge of "all layers" is one of the layers there are.
-        if !purge.layers.edge && !(purge.layers.l2 && self.l2.is_some()) {
+        if !(purge.layers.edge || purge.layers.l2 && self.l2.is_some()) {
             return Err(PurgeError::no_such_layer());
         }
         let sites = self.sites.load();

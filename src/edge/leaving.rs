@@ -106,14 +106,6 @@ impl Outbox {
         Self { most, state: Mutex::default(), more: Condvar::new() }
     }
 
-    /// Whether `bytes` more would be taken now.
-    pub(crate) fn has_room(&self, bytes: u64) -> bool {
-        let mut state = self.state.lock();
-        let room = !state.closed && state.bytes.saturating_add(bytes) <= self.most;
-        state.refused += u64::from(!room);
-        room
-    }
-
     /// Hands over `work`; false if there is no room for it.
     pub(crate) fn push(&self, work: Work) -> bool {
         let bytes = work.bytes();

@@ -109,7 +109,7 @@ impl Engine {
         effective: u64,
         snapshot: &Snapshot,
     ) -> Option<(Mark, Tick)> {
-        let soft_ms = candidate.mark_at_ms.unwrap_or(record.meta().soft_at_ms);
+        let soft_ms = candidate.mark_at_ms.unwrap_or_else(|| record.meta().soft_at_ms);
         let (mut mark, mut soft_at) = (candidate.mark, self.tick_of_signed(soft_ms));
         if effective < snapshot.lwm {
             // Cannot be: I2. Refusing is the safe answer.

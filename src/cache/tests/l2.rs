@@ -79,12 +79,12 @@ impl Deep {
     }
 
     /// What is there after the power went, with everything unsynced lost or kept as the seed says.
-    fn crashed(&self, seed: u64) -> Deep {
+    fn crashed(&self, seed: u64) -> Self {
         on(self.media.crash(seed), |config| config)
     }
 
     /// What is there after an orderly end.
-    fn restarted(self) -> Deep {
+    fn restarted(self) -> Self {
         let media = Arc::clone(&self.media);
         drop(self);
         on(media.crash(0), |config| config)
