@@ -55,3 +55,13 @@ fn dialect_patterns() {
 fn dialect_requests() {
     run(oust_fuzz::dialect_requests, 1200);
 }
+
+#[test]
+fn directives() {
+    run(oust_fuzz::directives, 400);
+}
+
+#[test]
+fn targeted() {
+    run(oust_fuzz::targeted, 400);
+}

@@ -44,3 +44,13 @@ fn dialect_patterns() {
 fn dialect_requests() {
     replay("dialect_requests", oust_fuzz::dialect_requests);
 }
+
+#[test]
+fn directives() {
+    replay("directives", oust_fuzz::directives);
+}
+
+#[test]
+fn targeted() {
+    replay("targeted", oust_fuzz::targeted);
+}

@@ -1,30 +1,47 @@
-//! What a shared cache may store and for how long (RFC 9111, RFC 5861), without I/O.
+//! What a shared cache may store, for how long, and what it may answer from it (RFC 9111, RFC 5861, RFC 8246, RFC 9213, RFC 9875), without I/O.
 //!
-//! Three questions of a caching proxy, each answered from message heads alone:
+//! The questions of a caching proxy, each answered from message heads alone:
 //!
-//! - may this response be stored, and how long is it fresh: [`assess`];
+//! - may this response be stored, and how long is it fresh: [`strip_unstorable`], then [`Policy::assess`];
 //! - does this request allow a stored response: [`RequestDirectives`];
-//! - how is a stored response validated, and what does a 304 change: [`conditional`].
+//! - how is a stored response validated, what does a 304 change, and does the client have it already: [`conditional`];
+//! - which part of a stored response was asked for: [`range`];
+//! - what does a request that changes something end: [`invalidation`], and which groups: [`groups`].
 //!
-//! The store takes deadlines as plain values ([`Freshness`]), so an embedder may bring a policy of its own and leave this module out.
+//! The store takes deadlines as plain values ([`Freshness`]), so an embedder may bring a policy of its own and leave this module out. All of this
+//! runs when a response is stored or when a request asks for something unusual; a plain hit compares two integers.
 //!
-//! Deliberately conservative where RFC 9111 leaves a choice: a response without explicit freshness is not stored (no heuristics), unless it
-//! asks to be validated before each use and can be; malformed freshness counts as stale; a directive text that cannot be read is taken as
-//! `no-store`.
+//! 1. A text that cannot be read is never a reason to store more or serve longer: malformed freshness is stale, a malformed `Cache-Control` is
+//!    `no-store`, a list of field names that cannot be read is the bare directive.
+//! 2. No number overflows: seconds saturate at [`MAX_DELTA`], times are compared, never subtracted unchecked.
+//! 3. Reading a head allocates nothing, but for names and texts that are handed out.
+//!
+//! Where the RFCs leave a choice, `docs/http.md` says what was chosen and why.
 
 pub mod conditional;
+mod date;
 mod directives;
+mod fields;
+pub mod groups;
+pub mod invalidation;
+mod policy;
+pub mod range;
 mod request;
+mod sf;
+mod targeted;
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode};
 
 pub use self::directives::{Directives, MAX_DELTA};
+pub use self::fields::strip_unstorable;
+pub use self::policy::Policy;
 pub use self::request::{Demand, RequestDirectives};
 
 /// What the store must know of a response's freshness. Plain values: an embedder may bring a policy of its own.
@@ -68,7 +85,7 @@ pub struct Exchange<'a> {
     pub request: &'a HeaderMap,
     /// Status of the response.
     pub status: StatusCode,
-    /// Its header fields. After a 304: the merged ones.
+    /// Its header fields, after [`strip_unstorable`]. After a 304: the merged ones.
     pub response: &'a HeaderMap,
     /// When the response head was received.
     pub received: SystemTime,
@@ -91,13 +108,14 @@ pub enum Assessment {
 pub enum Skip {
     /// Only answers to GET are stored.
     Method,
-    /// Partial content, or a status that says nothing about the resource.
+    /// Partial content, a status that says nothing about the resource or forbids storing, or one that `must-understand` asks us to understand and
+    /// we do not.
     Status,
     /// The request said `no-store`.
     RequestNoStore,
     /// The response said `no-store`, or its `Cache-Control` cannot be read.
     NoStore,
-    /// The response said `private`.
+    /// The response said `private`, or still has a field that is `private`.
     Private,
     /// The request carried credentials and the response does not allow sharing it (RFC 9111 3.5).
     Authorization,
@@ -105,7 +123,7 @@ pub enum Skip {
     VaryAny,
     /// It sets cookies and does not say that it is meant for everyone.
     SetCookie,
-    /// It has no explicit freshness and cannot be validated.
+    /// It has no freshness, neither stated nor by policy, and is not stored only to be validated.
     NoFreshness,
 }
 
@@ -125,114 +143,8 @@ impl fmt::Display for Skip {
     }
 }
 
-/// Whether the response of `exchange` may be stored by a shared cache, and how fresh it then is (RFC 9111 3, 4.2).
+/// [`Policy::assess`] by the policy of [`Policy::new`].
 pub fn assess(exchange: &Exchange<'_>) -> Assessment {
-    let directives = Directives::parse(exchange.response.get_all(header::CACHE_CONTROL));
-    if let Some(skip) = forbidden(exchange, &directives) {
-        return Assessment::Skip(skip);
-    }
-    let explicit = lifetime(exchange, &directives);
-    let validator =
-        exchange.response.contains_key(header::ETAG) || exchange.response.contains_key(header::LAST_MODIFIED);
-    let lifetime = match explicit {
-        Some(lifetime) => lifetime,
-        // Stored only to be validated: worth it for what the origin marks so and can validate.
-        None if directives.no_cache && validator && exchange.status == StatusCode::OK => Duration::ZERO,
-        None => return Assessment::Skip(Skip::NoFreshness),
-    };
-    let window = |delta: Option<u32>| Duration::from_secs(delta.unwrap_or(0).into());
-    let windows = directives.stale_while_revalidate.is_some() || directives.stale_if_error.is_some();
-    Assessment::Store(Freshness {
-        lifetime,
-        age: age(exchange),
-        stale_while_revalidate: window(directives.stale_while_revalidate),
-        stale_if_error: window(directives.stale_if_error),
-        // `s-maxage` alone forbids stale use (RFC 9111 5.2.2.10); beside an explicit RFC 5861 window it would make that window void, which is
-        // not what an origin that sends both means.
-        must_revalidate: directives.must_revalidate
-            || directives.proxy_revalidate
-            || (directives.s_maxage.is_some() && !windows),
-        no_cache: directives.no_cache,
-    })
-}
-
-fn forbidden(exchange: &Exchange<'_>, directives: &Directives) -> Option<Skip> {
-    let status = exchange.status;
-    if *exchange.method != Method::GET {
-        return Some(Skip::Method);
-    }
-    // A 206 is a piece of something else, and a 304 no response of its own.
-    if status.is_informational()
-        || status == StatusCode::PARTIAL_CONTENT
-        || status == StatusCode::NOT_MODIFIED
-        || exchange.response.contains_key(header::CONTENT_RANGE)
-    {
-        return Some(Skip::Status);
-    }
-    if RequestDirectives::parse(exchange.request).no_store {
-        return Some(Skip::RequestNoStore);
-    }
-    if directives.no_store || directives.malformed {
-        return Some(Skip::NoStore);
-    }
-    if directives.private {
-        return Some(Skip::Private);
-    }
-    if exchange.request.contains_key(header::AUTHORIZATION)
-        && !(directives.public || directives.must_revalidate || directives.s_maxage.is_some())
-    {
-        return Some(Skip::Authorization);
-    }
-    let any = exchange
-        .response
-        .get_all(header::VARY)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|&b| b == b','))
-        .any(|member| member.trim_ascii() == b"*");
-    if any {
-        return Some(Skip::VaryAny);
-    }
-    // RFC 9111 7.3 does not forbid it; every CDN refuses all the same, since such a cookie is mostly somebody's session.
-    if exchange.response.contains_key(header::SET_COOKIE) && !(directives.public || directives.s_maxage.is_some()) {
-        return Some(Skip::SetCookie);
-    }
-    None
-}
-
-/// The explicit freshness lifetime (RFC 9111 4.2.1), `None` if there is none.
-fn lifetime(exchange: &Exchange<'_>, directives: &Directives) -> Option<Duration> {
-    if let Some(seconds) = directives.s_maxage.or(directives.max_age) {
-        return Some(Duration::from_secs(seconds.into()));
-    }
-    let expires = exchange.response.get(header::EXPIRES)?;
-    // An invalid date, `0` above all, means already expired (RFC 9111 5.3).
-    let Some(expires) = expires.to_str().ok().and_then(|text| httpdate::parse_http_date(text).ok()) else {
-        return Some(Duration::ZERO);
-    };
-    let date = date(exchange).unwrap_or(exchange.received);
-    Some(expires.duration_since(date).unwrap_or(Duration::ZERO).min(Duration::from_secs(MAX_DELTA.into())))
-}
-
-/// The age of the response when it was received (RFC 9111 4.2.3).
-fn age(exchange: &Exchange<'_>) -> Duration {
-    let apparent =
-        date(exchange).and_then(|date| exchange.received.duration_since(date).ok()).unwrap_or(Duration::ZERO);
-    let stated = exchange
-        .response
-        .get(header::AGE)
-        .and_then(|value| value.as_bytes().split(|&b| b == b',').next())
-        .and_then(|first| directives::delta(first.trim_ascii()))
-        .unwrap_or(0);
-    let corrected = Duration::from_secs(stated.into()).saturating_add(exchange.delay);
-    // `Date` has a resolution of a second: what is left of one is no age.
-    let apparent = Duration::from_secs(apparent.as_secs().min(MAX_DELTA.into()));
-    apparent.max(Duration::from_secs(corrected.as_secs()))
-}
-
-fn date(exchange: &Exchange<'_>) -> Option<SystemTime> {
-    exchange
-        .response
-        .get(header::DATE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| httpdate::parse_http_date(text).ok())
+    static POLICY: LazyLock<Policy> = LazyLock::new(Policy::new);
+    POLICY.assess(exchange)
 }

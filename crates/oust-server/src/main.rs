@@ -8,6 +8,7 @@ mod demo;
 mod engine;
 mod listen;
 mod openapi;
+mod origin;
 mod proxy;
 mod serve;
 

@@ -34,7 +34,7 @@ fn bad_usage_is_2() {
     let config = config_file("unknown_field", "[sever]\n");
     for args in [
         &["serve"][..],
-        &["serve", "--origin", "https://127.0.0.1:1"],
+        &["serve", "--origin", "ftp://127.0.0.1:1"],
         &["serve", "--origin", "127.0.0.1:1"],
         &["serve", "--origin", "http://127.0.0.1:1", "--api", "127.0.0.1:0"],
         &["serve", "--origin", "http://127.0.0.1:1", "--l2-dir", "x", "--l2-size", "1GiB"],

@@ -202,7 +202,13 @@ fn nothing_is_stored_that_must_not_be() {
         reply.send(200, &[("Cache-Control", &control)], &format!("version {}", seen.number + 1));
     });
     let oust = Oust::before(&origin);
-    for control in ["no-store,max-age=60", "private,max-age=60", "No-Store", "public", "max-age=60,private=%22a,b%22"] {
+    for control in [
+        "no-store,max-age=60",
+        "private,max-age=60",
+        "No-Store",
+        "public",
+        "max-age=60,private=%22a,vary,cache-control%22",
+    ] {
         let path = format!("/?{control}");
         oust.get(&path);
         assert!(!oust.get(&path).is_hit(), "{control}");

@@ -196,7 +196,8 @@ async fn stats(State(admin): Shared, headers: HeaderMap) -> Result<Response, Pro
 async fn exposition(State(admin): Shared, headers: HeaderMap) -> Result<Response, Problem> {
     admin.guard.admit(&headers, Role::Read)?;
     let text =
-        metrics::exposition(&admin.proxy.cache.stats(), &admin.proxy.figures, &admin.proxy.cache.rule_usage(USAGE));
+        metrics::exposition(&admin.proxy.cache.stats(), &admin.proxy.figures, &admin.proxy.cache.rule_usage(USAGE))
+            + &admin.proxy.origins.exposition();
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
 }

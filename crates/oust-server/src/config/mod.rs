@@ -1,6 +1,7 @@
 //! The server's configuration: a TOML file, flags on top, defaults below.
 
 mod accounts;
+mod origins;
 mod reader;
 mod size;
 
@@ -13,10 +14,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use http::Uri;
 use http::header::HeaderName;
 use ipnet::IpNet;
 
+pub(crate) use origins::{Fetching, HealthCheck, Origin, OriginHttp2, OriginTls};
 pub(crate) use size::parse_size;
 
 /// Nobody could purge through such a listener, which is not what somebody who opens it means.
@@ -150,6 +151,7 @@ pub(crate) struct Site {
     pub(crate) hosts: Vec<String>,
     pub(crate) aliases: Vec<String>,
     pub(crate) origins: Vec<Origin>,
+    pub(crate) fetching: Fetching,
     pub(crate) staging: bool,
     pub(crate) merge_schemes: bool,
     pub(crate) key: KeyRules,
@@ -161,34 +163,6 @@ impl Site {
     /// What `--origin` alone means: every host, this origin.
     pub(crate) fn any_host(origin: Origin) -> Self {
         Self { hosts: vec!["*".to_owned()], origins: vec![origin], ..Self::default() }
-    }
-}
-
-/// Address of an origin: `http://authority`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Origin {
-    pub(crate) authority: String,
-}
-
-impl std::str::FromStr for Origin {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let uri: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err("https origins are not built yet".to_owned()),
-            Some(other) => return Err(format!("origins are http:// URLs, not {other}://")),
-            None => return Err("an origin is a URL: http://host[:port]".to_owned()),
-        }
-        let authority = uri.authority().ok_or("an origin needs a host")?;
-        if authority.as_str().contains('@') {
-            return Err("an origin has no user or password".to_owned());
-        }
-        if uri.path_and_query().is_some_and(|rest| rest.as_str() != "/") {
-            return Err("an origin has no path: requests keep their own".to_owned());
-        }
-        Ok(Self { authority: authority.as_str().to_owned() })
     }
 }
 

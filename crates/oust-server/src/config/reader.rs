@@ -9,7 +9,7 @@ use http::header::HeaderName;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Config, KeyRules, Origin, QueryRule, Role, Site, Token, parse_size};
+use super::{Config, KeyRules, QueryRule, Role, Site, Token, parse_size};
 
 /// Something wrong at a byte of the text.
 #[derive(Debug)]
@@ -256,6 +256,7 @@ impl Reader<'_> {
                 "merge_schemes" => set(&mut site.merge_schemes, self.flag(value)),
                 "key" => site.key = self.key(value),
                 "ttl" => self.later(at, "ttl", "overriding freshness by site"),
+                other if self.fetching(other, value, &mut site.fetching) => {}
                 other => self.unknown(at, other, "[[site]]"),
             }
         }
@@ -264,28 +265,8 @@ impl Reader<'_> {
                 self.fault(item.span().start, format!("a [[site]] needs `{field}`"));
             }
         }
+        self.check_fetching(table, &site.origins);
         site
-    }
-
-    fn origins(&mut self, value: &Value<'_>) -> Vec<Origin> {
-        let mut origins = Vec::new();
-        let Some(array) = value.get_ref().as_array() else {
-            self.wrong::<()>(value, "an array of origins");
-            return origins;
-        };
-        if array.is_empty() {
-            self.fault(value.span().start, "a site needs at least one origin");
-        }
-        for item in array.iter() {
-            match item.get_ref().as_str().map(str::parse::<Origin>) {
-                Some(Ok(origin)) => origins.push(origin),
-                Some(Err(message)) => self.fault(item.span().start, message),
-                None => {
-                    self.wrong::<()>(item, "an origin such as \"http://10.0.0.5:8000\"");
-                }
-            }
-        }
-        origins
     }
 
     fn key(&mut self, value: &Value<'_>) -> KeyRules {
@@ -369,7 +350,7 @@ impl Reader<'_> {
         }
     }
 
-    fn count(&mut self, value: &Value<'_>, range: std::ops::RangeInclusive<usize>) -> Option<usize> {
+    pub(super) fn count(&mut self, value: &Value<'_>, range: std::ops::RangeInclusive<usize>) -> Option<usize> {
         let number = value
             .get_ref()
             .as_integer()
@@ -406,7 +387,7 @@ impl Reader<'_> {
         }
     }
 
-    fn duration(&mut self, value: &Value<'_>) -> Option<Duration> {
+    pub(super) fn duration(&mut self, value: &Value<'_>) -> Option<Duration> {
         let Some(text) = value.get_ref().as_str() else { return self.wrong(value, "a duration such as \"10s\"") };
         match humantime::parse_duration(text) {
             Ok(duration) => Some(duration),

@@ -16,12 +16,12 @@ fn faults(text: &str) -> Vec<(usize, usize, String)> {
 
 #[test]
 fn every_fault_has_its_place() {
-    let text = "[server]\nlisten = [\"nowhere\"]\nthreads = 0\nspeed = 9\n\n[edge]\nsize = \"1 furlong\"\n[[site]]\nhosts = [\"a.example\"]\norigins = [\"https://b\"]\n";
+    let text = "[server]\nlisten = [\"nowhere\"]\nthreads = 0\nspeed = 9\n\n[edge]\nsize = \"1 furlong\"\n[[site]]\nhosts = [\"a.example\"]\norigins = [\"ftp://b\"]\n";
     let found = faults(text);
     let places: Vec<_> = found.iter().map(|(line, column, _)| (*line, *column)).collect();
     assert_eq!(places, [(2, 11), (3, 11), (4, 1), (7, 8), (10, 12)], "{found:?}");
     assert!(found[2].2.contains("speed"));
-    assert!(found[4].2.contains("not built yet"));
+    assert!(found[4].2.contains("ftp"));
 }
 
 #[test]
@@ -68,11 +68,78 @@ fn sizes() {
 }
 
 #[test]
-fn origins_are_plain_http_without_a_path() {
-    assert_eq!("http://10.0.0.5:8000".parse::<Origin>().map(|origin| origin.authority), Ok("10.0.0.5:8000".to_owned()));
-    for bad in ["10.0.0.5:8000", "https://a", "ftp://a", "http://a/b", "http://u@a", ""] {
+fn origins_are_http_or_https_without_a_path() {
+    for (text, https, host, port) in [
+        ("http://10.0.0.5:8000", false, "10.0.0.5", 8000),
+        ("http://o.example", false, "o.example", 80),
+        ("https://o.example/", true, "o.example", 443),
+        ("https://[::1]:8443", true, "::1", 8443),
+    ] {
+        let origin: Origin = text.parse().unwrap();
+        assert_eq!((origin.https, origin.host.as_str(), origin.port), (https, host, port), "{text}");
+        assert_eq!(origin.to_string(), text.trim_end_matches('/'));
+    }
+    for bad in [
+        "10.0.0.5:8000",
+        "ftp://a",
+        "http://a/b",
+        "http://u@a",
+        "",
+        "http://a:0",
+        "http://a:",
+        "http://:80",
+        "https://a_b..c",
+        "http://a?b",
+    ] {
         assert!(bad.parse::<Origin>().is_err(), "{bad}");
     }
+}
+
+#[test]
+fn how_origins_are_asked() {
+    let site = "[[site]]\nhosts = [\"a\"]\norigins = [\"http://b\"]\n";
+    let config = Config::parse("t", site).unwrap();
+    let default = &config.sites[0].fetching;
+    assert!(default.health.is_none() && default.first_byte_timeout.is_none());
+    assert_eq!((default.retries, default.max_fetches, default.http2), (2, 0, OriginHttp2::Auto));
+    assert_eq!(default.connect_timeout, Duration::from_secs(3));
+
+    let rules = "health = { path = \"/up?deep\", unhealthy = 4, status = 204 }\nconnect_timeout = \"1s\"\n\
+        first_byte_timeout = \"2s\"\nretries = 0\nmax_fetches = 7\norigin_http2 = \"never\"\n";
+    let config = Config::parse("t", &format!("{site}{rules}")).unwrap();
+    let fetching = &config.sites[0].fetching;
+    let check = fetching.health.as_ref().unwrap();
+    assert_eq!((check.path.as_str(), check.unhealthy, check.healthy, check.status), ("/up?deep", 4, 2, 204));
+    assert_eq!((check.interval, check.timeout), (Duration::from_secs(5), Duration::from_secs(2)));
+    assert_eq!((fetching.retries, fetching.max_fetches, fetching.http2), (0, 7, OriginHttp2::Never));
+    assert_eq!(
+        (fetching.connect_timeout, fetching.first_byte_timeout),
+        (Duration::from_secs(1), Some(Duration::from_secs(2)))
+    );
+
+    for (rule, column, word) in [
+        ("health = { interval = \"5s\" }", 10, "needs `path`"),
+        ("health = { path = \"up\" }", 19, "no path"),
+        ("health = { path = \"/\", every = 1 }", 24, "every"),
+        ("health = { path = \"/\", unhealthy = 0 }", 36, "from 1"),
+        ("health = { path = \"/\", status = 100 }", 33, "from 200"),
+        ("connect_timeout = \"0s\"", 19, "longer than 0s"),
+        ("first_byte_timeout = 5", 22, "a duration"),
+        ("retries = 11", 11, "to 10"),
+        ("max_fetches = -1", 15, "whole number"),
+        ("origin_http2 = true", 16, "\"auto\""),
+        ("origin_ca = \"/no/such.pem\"", 13, "/no/such.pem"),
+        ("origin_sni = \"a b\"", 14, "no name"),
+        ("origin_sni = \"b.example\"", 14, "no origin of this site is https"),
+    ] {
+        let found = faults(&format!("{site}{rule}\n"));
+        assert!(
+            found.iter().any(|(line, at, text)| (*line, *at) == (4, column) && text.contains(word)),
+            "{rule}: {found:?}"
+        );
+    }
+    let twice = faults("[[site]]\nhosts = [\"a\"]\norigins = [\"http://b\", \"http://b\"]\n");
+    assert_eq!((twice[0].0, twice[0].1), (3, 24), "{twice:?}");
 }
 
 #[test]

@@ -90,7 +90,12 @@ fn config(origin: &Origin) -> Config {
     config.server.admin = any;
     config.server.api = Some(any);
     config.server.drain_timeout = Duration::from_secs(2);
-    let address = OriginAddress { authority: origin.addr.to_string() };
+    let address = OriginAddress {
+        https: false,
+        authority: origin.addr.to_string(),
+        host: origin.addr.ip().to_string(),
+        port: origin.addr.port(),
+    };
     let shop = Site {
         hosts: vec!["shop.example".to_owned()],
         origins: vec![address.clone()],

@@ -12,6 +12,8 @@ use hyper::body::Incoming;
 use oust::cache::{FillReader, Hit};
 use tokio::time::{Instant, Sleep};
 
+use crate::origin::{Stream, StreamError};
+
 /// A body of any source.
 #[derive(Debug)]
 pub(crate) enum Body {
@@ -33,6 +35,8 @@ pub(crate) enum Body {
     },
     /// Passed through.
     Stream(Timed),
+    /// An origin's.
+    Answer(Stream),
 }
 
 impl Body {
@@ -46,6 +50,11 @@ impl Body {
     /// A stored body.
     pub(crate) fn stored(hit: &Hit) -> Self {
         Self::Chunks { chunks: hit.body().into(), left: hit.body_len() }
+    }
+
+    /// An origin's body.
+    pub(crate) fn answer(stream: Stream) -> Self {
+        if http_body::Body::is_end_stream(&stream) { Self::Empty } else { Self::Answer(stream) }
     }
 
     /// A body that is passed through; it fails when `limit` goes by without progress.
@@ -74,6 +83,9 @@ impl http_body::Body for Body {
                 Some(Err(_)) => Some(Err(BodyError::Broken)),
             }),
             Self::Stream(timed) => timed.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data))),
+            Self::Answer(stream) => {
+                stream.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data).map_err(BodyError::Origin)))
+            }
         }
     }
 
@@ -83,6 +95,7 @@ impl http_body::Body for Body {
             Self::Chunks { chunks, .. } => chunks.is_empty(),
             Self::Fill { left, .. } => *left == Some(0),
             Self::Stream(timed) => http_body::Body::is_end_stream(&timed.incoming),
+            Self::Answer(stream) => http_body::Body::is_end_stream(stream),
         }
     }
 
@@ -93,6 +106,7 @@ impl http_body::Body for Body {
             Self::Fill { left: Some(left), .. } => SizeHint::with_exact(*left),
             Self::Fill { left: None, .. } => SizeHint::default(),
             Self::Stream(timed) => http_body::Body::size_hint(&timed.incoming),
+            Self::Answer(stream) => http_body::Body::size_hint(stream),
         }
     }
 }
@@ -146,6 +160,8 @@ impl Timed {
 pub(crate) enum BodyError {
     /// The connection it came from failed.
     Transport(hyper::Error),
+    /// The origin's answer broke off.
+    Origin(StreamError),
     /// Nothing came for too long.
     Stalled,
     /// The fill that was read broke.
@@ -156,6 +172,7 @@ impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Transport(error) => error.fmt(f),
+            Self::Origin(error) => error.fmt(f),
             Self::Stalled => f.write_str("no progress within the time allowed"),
             Self::Broken => f.write_str("the fetch that was read broke off"),
         }
@@ -166,6 +183,7 @@ impl std::error::Error for BodyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Transport(error) => Some(error),
+            Self::Origin(error) => Some(error),
             Self::Stalled | Self::Broken => None,
         }
     }

@@ -9,16 +9,15 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
-use hyper::body::Incoming;
 use oust::cache::{Admit, Answer, Fetch, FillReader, FillTicket, FillWriter, Head, Hit, Reason};
 use oust::freshness::conditional;
 use oust::freshness::{Assessment, Exchange, Freshness, Skip, assess};
 
-use super::body::{Body, BodyError, Timed};
-use super::origin::Failure;
+use super::body::Body;
 use super::status::CacheStatus;
-use super::{Ask, Proxy, head, not_modified, respond};
+use super::{Ask, Proxy, head, not_modified, respond, with_retry_after};
 use crate::engine;
+use crate::origin::{Failure, Stream, StreamError};
 
 /// What a leader tells the client it leads for, beside the fill itself.
 #[derive(Debug, Default)]
@@ -41,7 +40,7 @@ enum Outcome {
     /// The origin gave none.
     Failed(Failure),
     /// It answered with an error that is no news about the resource: for this client only, what is stored stays.
-    Error(Box<Response<Incoming>>),
+    Error(Box<Response<Stream>>),
 }
 
 impl Report {
@@ -128,17 +127,17 @@ impl Proxy {
             return response;
         }
         // Something is there but cannot be validated (RFC 9111 4.3.3, 5.2.2.2): the origin is what is missing, not the resource.
-        let code = match failure {
-            Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            _ if base.is_some() => StatusCode::GATEWAY_TIMEOUT,
-            _ => StatusCode::BAD_GATEWAY,
+        let code = match failure.status() {
+            StatusCode::BAD_GATEWAY if base.is_some() => StatusCode::GATEWAY_TIMEOUT,
+            code => code,
         };
-        self.failed(ask, code, CacheStatus { detail: Some(failure.to_string()), ..status })
+        let response = self.failed(ask, code, CacheStatus { detail: Some(failure.to_string()), ..status });
+        with_retry_after(response, failure)
     }
 
     fn pass_or_stale(
         &self,
-        response: Response<Incoming>,
+        response: Response<Stream>,
         ask: &Ask,
         base: Option<Hit>,
         status: CacheStatus,
@@ -229,7 +228,7 @@ impl Proxy {
         self.filled(ticket, &ask, response, begun.elapsed(), &report).await;
     }
 
-    async fn get(&self, ask: &Ask, headers: HeaderMap) -> Result<Response<Incoming>, Failure> {
+    async fn get(&self, ask: &Ask, headers: HeaderMap) -> Result<Response<Stream>, Failure> {
         let target = engine::target(&ask.key);
         self.origins.send(&target, Method::GET, target.path_and_query, headers, Body::Empty).await
     }
@@ -261,7 +260,7 @@ impl Proxy {
         &self,
         ticket: FillTicket,
         ask: &Ask,
-        response: Response<Incoming>,
+        response: Response<Stream>,
         delay: Duration,
         report: &Report,
     ) {
@@ -294,9 +293,8 @@ impl Proxy {
         }
     }
 
-    async fn pump(&self, mut writer: FillWriter, body: Incoming) -> Result<Option<Admit>, BodyError> {
+    async fn pump(&self, mut writer: FillWriter, mut body: Stream) -> Result<Option<Admit>, StreamError> {
         let limit = self.server.body_timeout;
-        let mut body = Timed::new(body, limit);
         while let Some(chunk) = poll_fn(|cx| body.poll_data(cx)).await {
             let chunk: Bytes = chunk?;
             if writer.is_abandoned() {
@@ -306,7 +304,7 @@ impl Proxy {
             if tokio::time::timeout(limit, poll_fn(|cx| writer.poll_ready(cx))).await.is_err() {
                 writer.cut_laggards();
                 let ready = poll_fn(|cx| writer.poll_ready(cx));
-                tokio::time::timeout(limit, ready).await.map_err(|_| BodyError::Stalled)?;
+                tokio::time::timeout(limit, ready).await.map_err(|_| StreamError::Stalled)?;
             }
             writer.write(chunk);
         }

@@ -4,7 +4,6 @@ mod body;
 mod fetch;
 mod figures;
 mod head;
-mod origin;
 mod status;
 
 use std::net::{IpAddr, SocketAddr};
@@ -24,11 +23,11 @@ use oust::site::Sites;
 pub(crate) use self::body::Body;
 pub(crate) use self::figures::{Figures, Seldom};
 
-use self::origin::{Failure, Origins};
 use self::status::CacheStatus;
 use crate::config::{Config, Http, Server};
 use crate::engine::{self, NoKey};
 use crate::listen::Answer;
+use crate::origin::{self, Failure, Origins};
 
 /// What all connections share.
 #[derive(Debug)]
@@ -36,7 +35,7 @@ pub(crate) struct Proxy {
     pub(crate) cache: Cache,
     pub(crate) figures: Figures,
     sites: Sites,
-    origins: Origins,
+    pub(crate) origins: Origins,
     server: Server,
     http: Http,
 }
@@ -188,7 +187,7 @@ impl Proxy {
     /// Hands an origin's answer on without storing it.
     fn pass(
         &self,
-        answer: Result<Response<Incoming>, Failure>,
+        answer: Result<Response<origin::Stream>, Failure>,
         mut status: CacheStatus,
         ask: Option<&Ask>,
     ) -> Response<Body> {
@@ -202,16 +201,13 @@ impl Proxy {
                 status.fwd_status = Some(parts.status);
                 self.put_status(&mut parts.headers, &status, ask);
                 parts.version = Version::HTTP_11;
-                Response::from_parts(parts, Body::stream(body, self.server.body_timeout))
+                Response::from_parts(parts, Body::answer(body))
             }
             Err(failure) => {
                 self.figures.origin_errors.add(1);
-                let code = match failure {
-                    Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
-                    _ => StatusCode::BAD_GATEWAY,
-                };
                 status.detail = Some(failure.to_string());
-                failed(code, status.value(self.key_text(ask).as_deref()))
+                let response = failed(failure.status(), status.value(self.key_text(ask).as_deref()));
+                with_retry_after(response, failure)
             }
         }
     }
@@ -319,6 +315,14 @@ fn failed(code: StatusCode, status: HeaderValue) -> Response<Body> {
     headers.insert(CACHE_STATUS, status);
     head::add_via(&mut headers, Version::HTTP_11);
     respond(code, headers, Body::text(format!("{} {reason}\n", code.as_u16())))
+}
+
+/// Tells when to come back, where that is known.
+fn with_retry_after(mut response: Response<Body>, failure: Failure) -> Response<Body> {
+    if let Some(seconds) = failure.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
 }
 
 fn answer_to_options() -> Response<Body> {

@@ -5,6 +5,9 @@
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its part of this module")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod http2;
+pub mod scripted;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -133,7 +136,7 @@ impl Origin {
     }
 }
 
-fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
+fn read_request(reader: &mut impl BufRead) -> Option<Seen> {
     let (first, headers) = read_head(reader)?;
     let mut parts = first.split(' ');
     let (method, target) = (parts.next()?.to_owned(), parts.next()?.to_owned());
