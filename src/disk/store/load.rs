@@ -28,6 +28,8 @@ pub(super) struct Loading {
     left: Vec<Found>,
     /// Places in the table of those and of the ones being loaded.
     slots: HashSet<u32>,
+    /// Those whose files could not be opened.
+    pub(super) unopened: Vec<(u32, u32)>,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,7 @@ impl Loading {
         let highest = names.last().map_or(0, |(id, _)| *id);
         let mut left = Vec::with_capacity(names.len());
         let mut slots = HashSet::new();
+        let mut unopened = Vec::new();
         for (id, sealed) in names {
             let opened = media.open(&file_name(id, sealed)).and_then(|file| file.size().map(|size| (file, size)));
             match opened {
@@ -68,10 +71,13 @@ impl Loading {
                     space.total.fetch_add(size, Ordering::Relaxed);
                     left.push(Found { id, sealed, file, size });
                 }
-                _ => count(&counters.io_errors),
+                _ => {
+                    count(&counters.io_errors);
+                    unopened.push((id, 0));
+                }
             }
         }
-        Ok((Self { left, slots }, highest))
+        Ok((Self { left, slots, unopened }, highest))
     }
 
     pub(super) fn is_over(&self) -> bool {

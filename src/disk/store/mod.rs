@@ -124,7 +124,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If the media cannot be listed, or sizes are out of range. A file that cannot be opened is counted and left alone.
+    /// If the media cannot be listed, or sizes are out of range. A file that cannot be opened is counted and condemned.
     pub(crate) fn open(media: Arc<dyn Media>, options: StoreOptions) -> Result<Self, OpenError> {
         let largest = u64::from(u32::MAX);
         if options.segment_size < 4096 || options.segment_size > largest || options.capacity < 2 * options.segment_size
@@ -133,9 +133,10 @@ impl Store {
         }
         let counters = Counters::default();
         let space = Arc::new(Space::default());
-        let (loading, highest) = Loading::list(&*media, &space, &counters).map_err(OpenError::Io)?;
+        let (mut loading, highest) = Loading::list(&*media, &space, &counters).map_err(OpenError::Io)?;
         let next_id = options.first_segment.max(highest.saturating_add(1)).max(1);
         let index = Index::new();
+        let condemned = std::mem::take(&mut loading.unopened);
         let is_loading = !loading.is_over();
         if is_loading {
             index.loading();
@@ -152,7 +153,7 @@ impl Store {
             pending: Mutex::default(),
             loading: Mutex::new(loading),
             is_loading: AtomicBool::new(is_loading),
-            condemned: Mutex::default(),
+            condemned: Mutex::new(condemned),
             counters,
         })
     }
@@ -278,6 +279,14 @@ impl Store {
         for (_, segment) in &self.table.load_full().0 {
             segment.each_mark(f);
         }
+    }
+
+    /// Segments out of service whose names may be back after a restart: they could not be removed. The journal has to hold each dead as a whole, or what
+    /// was purged since would be found again; of some the store does not know how many records they have, so that [`Store::marks`] cannot say it.
+    ///
+    /// Removal is tried again whenever a segment is retired.
+    pub(crate) fn condemned(&self) -> Vec<u32> {
+        self.condemned.lock().iter().map(|(id, _)| *id).collect()
     }
 
     /// All segments in the order of their numbers.

@@ -163,11 +163,16 @@ fn h10_a_name_that_cannot_be_removed_is_reported_dead_until_it_is() {
         marks
     };
     assert_eq!(marks(&store), [(id.segment, 0, Mark::Dead), (id.segment, 1, Mark::Dead)]);
+    assert_eq!(store.condemned(), [id.segment]);
+    drop(store);
+    media.fail_all(Operation::Open, Failure::Io);
+    let store = reopen(&media, options());
+    assert_eq!(store.condemned(), [id.segment]);
     media.heal();
     let other = put(&store, "http://h/c", 1).id;
     store.seal();
     assert!(store.drop_segment(other.segment));
-    assert!(marks(&store).is_empty() && media.names().is_empty());
+    assert!(marks(&store).is_empty() && media.names().is_empty() && store.condemned().is_empty());
 }
 
 #[test]

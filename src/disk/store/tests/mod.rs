@@ -2,6 +2,8 @@
 
 mod crash;
 mod damage;
+#[cfg(target_os = "linux")]
+mod directory;
 mod evict;
 mod memory;
 mod objects;
