@@ -26,7 +26,7 @@ pub use self::lookup::Lookup;
 pub use self::reason::{Admit, Reason};
 pub use self::stats::Stats;
 pub use self::ticket::{Answer, Fetch, FillBroken, FillReader, FillTicket, FillWriter};
-pub use crate::l2::Deferred;
+pub use crate::l2::{Deferred, L2State, L2Stats};
 
 pub(crate) use self::lookup::decide;
 use self::stats::Counters;

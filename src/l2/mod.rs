@@ -17,6 +17,7 @@ mod open;
 mod pool;
 mod read;
 pub(crate) mod sites;
+mod stats;
 mod sweep;
 mod write;
 
@@ -29,6 +30,7 @@ use parking_lot::Mutex;
 
 pub(crate) use open::{Options, Recovered, Threads};
 pub use read::Deferred;
+pub use stats::{L2State, L2Stats};
 
 use self::pool::Pool;
 use self::sweep::Todo;
@@ -43,6 +45,7 @@ use crate::entry::Mark;
 #[derive(Debug)]
 pub(crate) struct L2 {
     media: Arc<dyn Media>,
+    capacity: u64,
     pub(crate) store: Arc<Store>,
     pub(crate) journal: Journal,
     /// Every record has been judged by every rule up to this one.
@@ -110,14 +113,8 @@ impl L2 {
     }
 
     /// Tells the journal that every record of a segment is dead: its file may outlive it.
-    fn bury_segment(&self, segment: u32, records: u32) {
-        for ordinal in 0..records {
-            self.journal.append(Entry::Mark {
-                record: RecordId { segment, ordinal },
-                mark: mark_byte(Mark::Dead),
-                at_ms: 0,
-            });
-        }
+    fn bury_segment(&self, segment: u32) {
+        self.bury(&[RecordId { segment, ordinal: WHOLE }]);
     }
 
     /// Tells the journal that records are dead, so that no restart brings them back.
@@ -127,6 +124,9 @@ impl L2 {
         }
     }
 }
+
+/// Stands in the journal for all records of a segment.
+pub(crate) const WHOLE: u32 = u32::MAX;
 
 /// Numbers that are reserved ahead of the newest rule: more than the purges that can be between asking and publishing.
 pub(crate) const AHEAD: u64 = 1 << 18;

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::pool::Pool;
 use super::sweep::Todo;
 use super::write::Rate;
-use super::{Counters, L2, codec, mark_byte};
+use super::{Counters, L2, WHOLE, codec, mark_byte};
 use crate::cache::Engine;
 use crate::config::BuildError;
 use crate::disk::journal::{self, Checkpoint, Journal, LivePurge, Replayed};
@@ -98,6 +98,7 @@ impl L2 {
             .map_err(|error| failed("a thread of the second tier could not be started", &error))?;
         let l2 = Self {
             media: options.media,
+            capacity: options.capacity,
             store: Arc::new(store),
             journal,
             swept_upto: AtomicU64::new(replayed.swept_upto),
@@ -132,7 +133,11 @@ impl L2 {
             .collect();
         let judge = |loaded: Loaded<'_>| {
             let own = Judged { mark: loaded.mark, mark_at_ms: None };
-            let said = marks.get(&loaded.id.segment).and_then(|marks| marks.get(&loaded.id.ordinal)).copied();
+            let of_segment = marks.get(&loaded.id.segment);
+            if of_segment.is_some_and(|marks| marks.contains_key(&WHOLE)) {
+                return None;
+            }
+            let said = of_segment.and_then(|marks| marks.get(&loaded.id.ordinal)).copied();
             Some(said.filter(|said| said.mark > own.mark).unwrap_or(own)).filter(|judged| judged.mark != Mark::Dead)
         };
         // Both cores of a small machine are not to be kept from serving: one thread reads, and another helps.
@@ -153,6 +158,9 @@ struct Marks(Arc<Store>);
 
 impl Checkpoint for Marks {
     fn marks(&self, out: &mut dyn FnMut(RecordId, u8, u64)) {
+        for segment in self.0.condemned() {
+            out(RecordId { segment, ordinal: WHOLE }, mark_byte(Mark::Dead), 0);
+        }
         self.0.marks(&mut |segment, ordinal, mark, at_ms| {
             out(RecordId { segment, ordinal }, mark_byte(mark), u64::try_from(at_ms).unwrap_or(0));
         });

@@ -112,11 +112,11 @@ impl Engine {
         for segment in l2.store.segments() {
             if !l2.store.visit(segment.id, scope, &mut end) {
                 // It could not be looked through: nothing of it may come back.
-                l2.bury_segment(segment.id, segment.records);
+                l2.bury_segment(segment.id);
             }
         }
-        for (segment, records) in l2.store.condemned() {
-            l2.bury_segment(segment, records);
+        for segment in l2.store.condemned() {
+            l2.bury_segment(segment);
         }
     }
 }

@@ -180,11 +180,6 @@ impl Store {
         removed.inspect_err(|error| self.io_error(error)).is_ok()
     }
 
-    /// Retired segments whose names may still be there, with the number of their records: all of them dead.
-    pub(crate) fn condemned(&self) -> Vec<(u32, u32)> {
-        self.condemned.lock().clone()
-    }
-
     fn retry_condemned(&self) {
         let ids = self.condemned.lock().clone();
         for (id, _) in ids {
