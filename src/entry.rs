@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use bytes::Bytes;
 use triomphe::ThinArc;
 
+use crate::disk::store::Candidate;
 use crate::edge::budget::{Budget, Charge};
 use crate::key::{KeyRef, Layout};
 use crate::purge::{Action, TagsRef};
@@ -43,7 +44,7 @@ pub(crate) enum Mark {
 }
 
 impl Mark {
-    fn from_bits(bits: u64) -> Self {
+    pub(crate) fn from_bits(bits: u64) -> Self {
         match bits & 3 {
             0 => Self::None,
             1 => Self::Soft,
@@ -118,6 +119,8 @@ const UNCACHEABLE: u8 = 4;
 
 const IN_MAIN: u8 = 1;
 const PINNED: u8 = 2;
+/// A rule took it from the second tier alone: it must not get there again.
+const NO_DEMOTE: u8 = 4;
 
 /// Fixed part of an entry.
 pub(crate) struct Header {
@@ -373,10 +376,15 @@ impl EntryRef {
         }
     }
 
+    /// A soft purge made `at` that time ends its freshness; of several the first counts.
+    pub(crate) fn soften(&self, at: Tick) {
+        self.header().soft_at.fetch_min(at, Ordering::Relaxed);
+    }
+
     /// Judged up to `stamp` with the verdict `mark` of a purge made `at` that time; the mark it had. A soft mark's instant is stored before the word changes.
     pub(crate) fn judge(&self, stamp: u64, mark: Mark, at: Tick) -> Mark {
         if mark == Mark::Soft {
-            self.header().soft_at.fetch_min(at, Ordering::Relaxed);
+            self.soften(at);
         }
         self.control().raise(stamp, mark)
     }
@@ -388,6 +396,11 @@ impl EntryRef {
     /// Slot in its shard, [`UNLINKED`] when it is in none. Changes only under the shard lock.
     pub(crate) fn slot(&self) -> u32 {
         self.header().slot.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is in a table.
+    pub(crate) fn is_linked(&self) -> bool {
+        self.slot() != UNLINKED
     }
 
     pub(crate) fn set_slot(&self, slot: u32) {
@@ -403,6 +416,21 @@ impl EntryRef {
         header.budget.pin(header.weight());
     }
 
+    /// Keeps it from being written to the second tier. Before its stamp rises past the rule that says so.
+    pub(crate) fn set_no_demote(&self) {
+        self.header().queue.fetch_or(NO_DEMOTE, Ordering::Release);
+    }
+
+    /// Whether it must not be written to the second tier. Read after its control word.
+    pub(crate) fn no_demote(&self) -> bool {
+        self.header().queue.load(Ordering::Acquire) & NO_DEMOTE != 0
+    }
+
+    /// When a soft purge ended its freshness.
+    pub(crate) fn soft_at(&self) -> Tick {
+        self.header().soft_at.load(Ordering::Relaxed)
+    }
+
     /// Whether it is in the main queue (else the small one). Changes only under the shard lock.
     pub(crate) fn in_main(&self) -> bool {
         self.header().queue.load(Ordering::Relaxed) & IN_MAIN != 0
@@ -412,14 +440,15 @@ impl EntryRef {
         self.header().queue.fetch_or(IN_MAIN, Ordering::Relaxed);
     }
 
-    /// Counts a use, up to three. A lost race costs a count, not a line bounce: hot entries are not written any more.
+    /// Counts a use, up to three; whether it is the first. A lost race costs a count, not a line bounce: hot entries are not written any more.
     #[inline]
-    pub(crate) fn touch(&self) {
+    pub(crate) fn touch(&self) -> bool {
         let frequency = &self.header().frequency;
         let seen = frequency.load(Ordering::Relaxed);
         if seen < 3 {
             frequency.store(seen + 1, Ordering::Relaxed);
         }
+        seen == 0
     }
 
     pub(crate) fn frequency(&self) -> u8 {
@@ -459,6 +488,15 @@ impl AsRef<[u8]> for InlineBody {
 pub(crate) enum Handle {
     Direct(EntryRef),
     Leased(Arc<EntryRef>),
+    /// Made from a record of the second tier; in no table.
+    Deep(Arc<Deep>),
+}
+
+/// An entry read from the second tier, with the record it was read from.
+#[derive(Debug)]
+pub(crate) struct Deep {
+    pub(crate) entry: EntryRef,
+    pub(crate) record: Candidate,
 }
 
 impl Handle {
@@ -467,6 +505,15 @@ impl Handle {
         match self {
             Self::Direct(entry) => entry,
             Self::Leased(entry) => entry,
+            Self::Deep(deep) => &deep.entry,
+        }
+    }
+
+    /// The record of the second tier it was read from.
+    pub(crate) fn record(&self) -> Option<&Candidate> {
+        match self {
+            Self::Deep(deep) => Some(&deep.record),
+            _ => None,
         }
     }
 }

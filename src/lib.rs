@@ -29,15 +29,16 @@ mod entry;
 mod fill;
 pub mod freshness;
 pub mod key;
+mod l2;
 pub mod purge;
 pub mod site;
 mod sync;
 pub mod vary;
 
 pub use cache::{
-    Admit, Answer, Cache, Explained, Fetch, FillBroken, FillReader, FillTicket, FillWriter, Head, Hit, Lookup,
-    ObjectInfo, Reason, Stats,
+    Admit, Answer, Cache, Deferred, Explained, Fetch, FillBroken, FillReader, FillTicket, FillWriter, Head, Hit,
+    Lookup, ObjectInfo, Reason, Stats,
 };
-pub use config::{BuildError, Config};
+pub use config::{BuildError, Config, L2Config};
 pub use key::Key;
 pub use purge::{Action, Layers, Purge, PurgeError, Selector};

@@ -1,5 +1,6 @@
 //! Which stored response a request selects (RFC 9111 4.1).
 
+use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE};
 use http::{HeaderMap, HeaderName};
 
 /// The `Vary` selectors of one stored response with the values its request had.
@@ -60,19 +61,68 @@ fn push(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// All field lines of `name` joined by `, `, surrounding white space dropped; `None` if there is none.
+/// All field lines of `name` as one list, its members joined by `, ` without the white space around them; `None` if there is none.
+///
+/// Members of `Accept-Encoding` and `Accept-Language` are in lower case and by weight, equal weights by name: their order and spelling mean nothing
+/// (RFC 9110 12.5.3, 12.5.4), so requests that differ in them alone select the same variant (RFC 9111 4.1).
 fn normalised(request: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
-    let mut joined: Option<Vec<u8>> = None;
-    for line in request.get_all(name) {
-        match &mut joined {
-            None => joined = Some(line.as_bytes().trim_ascii().to_vec()),
-            Some(joined) => {
-                joined.extend_from_slice(b", ");
-                joined.extend_from_slice(line.as_bytes().trim_ascii());
+    let mut lines = request.get_all(name).iter().peekable();
+    lines.peek()?;
+    let mut members: Vec<&[u8]> = Vec::new();
+    for line in lines {
+        let mut rest = line.as_bytes();
+        loop {
+            let end = member_end(rest);
+            let (member, after) = rest.split_at(end);
+            members.push(member.trim_ascii());
+            match after.split_first() {
+                Some((_, after)) => rest = after,
+                None => break,
             }
         }
     }
-    joined
+    if *name == ACCEPT_ENCODING || *name == ACCEPT_LANGUAGE {
+        let mut weighted: Vec<(u16, Vec<u8>)> = members.into_iter().filter(|m| !m.is_empty()).map(weighted).collect();
+        weighted.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        let texts = weighted.into_iter().map(|(weight, mut text)| {
+            if weight != 1000 {
+                text.extend_from_slice(format!(";q=0.{weight:03}").as_bytes());
+            }
+            text
+        });
+        return Some(texts.collect::<Vec<_>>().join(&b", "[..]));
+    }
+    Some(members.join(&b", "[..]))
+}
+
+/// Where the first member of a list ends: at a comma that no quoted string holds, or at the end.
+fn member_end(list: &[u8]) -> usize {
+    let (mut quoted, mut escaped) = (false, false);
+    let comma = |&byte: &u8| {
+        let ends = byte == b',' && !quoted;
+        (quoted, escaped) = match byte {
+            _ if escaped => (quoted, false),
+            b'\\' if quoted => (quoted, true),
+            b'"' => (!quoted, false),
+            _ => (quoted, false),
+        };
+        ends
+    };
+    list.iter().position(comma).unwrap_or(list.len())
+}
+
+/// A member in lower case without its weight, and that in thousandths; one that cannot be read counts as no part of it.
+fn weighted(member: &[u8]) -> (u16, Vec<u8>) {
+    let cut = member.iter().rposition(|&byte| byte == b';');
+    let weight = cut.and_then(|at| {
+        let text = std::str::from_utf8(member.get(at + 1..)?).ok()?.trim();
+        let value: f32 = text.strip_prefix("q=").or_else(|| text.strip_prefix("Q="))?.trim().parse().ok()?;
+        (0.0..=1.0).contains(&value).then_some((value * 1000.0) as u16)
+    });
+    match (cut, weight) {
+        (Some(at), Some(weight)) => (weight, member[..at].trim_ascii_end().to_ascii_lowercase()),
+        _ => (1000, member.to_ascii_lowercase()),
+    }
 }
 
 /// Borrowed encoded [`Vary`], as an object carries it.
@@ -80,6 +130,11 @@ fn normalised(request: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
 pub struct VaryRef<'a>(pub(crate) &'a [u8]);
 
 impl<'a> VaryRef<'a> {
+    /// Selectors as they were stored. Nothing is checked: reading damaged bytes yields other fields or fewer, never a panic.
+    pub fn from_stored(encoded: &'a [u8]) -> Self {
+        Self(encoded)
+    }
+
     /// The encoded bytes.
     pub fn as_bytes(self) -> &'a [u8] {
         self.0
@@ -101,13 +156,13 @@ impl<'a> VaryRef<'a> {
             let mut lines = request.get_all(std::str::from_utf8(name).unwrap_or("")).iter();
             match (lines.next(), value) {
                 (None, None) => true,
-                (Some(first), Some(value)) => match lines.next() {
-                    None => first.as_bytes().trim_ascii() == value,
-                    Some(_) => HeaderName::from_bytes(name)
+                (Some(first), Some(value)) => {
+                    let same = lines.next().is_none() && first.as_bytes().trim_ascii() == value;
+                    same || HeaderName::from_bytes(name)
                         .ok()
                         .and_then(|name| normalised(request, &name))
-                        .is_some_and(|joined| joined == value),
-                },
+                        .is_some_and(|joined| joined == value)
+                }
                 _ => false,
             }
         })
@@ -135,4 +190,47 @@ fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (taken, after) = after.split_at_checked(usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
     *rest = after;
     Some(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(name: &'static str, lines: &[&str]) -> HeaderMap {
+        let name = HeaderName::from_static(name);
+        lines.iter().map(|line| (name.clone(), line.parse().unwrap())).collect()
+    }
+
+    fn same(name: &'static str, one: &[&str], other: &[&str]) -> bool {
+        let vary = fields("vary", &[name]);
+        let stored = Vary::new(&vary, &fields(name, one)).unwrap();
+        let selected = stored.as_ref().selects(&fields(name, other));
+        let back = Vary::new(&vary, &fields(name, other)).unwrap();
+        assert_eq!(selected, back == stored, "{one:?} {other:?}");
+        selected
+    }
+
+    #[test]
+    fn spelling_without_meaning_selects_the_same_variant() {
+        for (name, one, other) in [
+            ("x-a", &["1,2"][..], &["1, 2"][..]),
+            ("x-a", &["1 ,2"], &["1", "2"]),
+            ("accept-language", &["en, de"], &["DE ,en"]),
+            ("accept-language", &["de;q=1.0, fr;q=0.5"], &["fr; q=0.500,de"]),
+            ("accept-encoding", &["gzip, br"], &["br", "GZIP"]),
+        ] {
+            assert!(same(name, one, other) && same(name, other, one), "{name} {one:?} {other:?}");
+        }
+        for (name, one, other) in [
+            ("x-a", &["1, 2"][..], &["2, 1"][..]),
+            ("x-a", &["\"1,2\""], &["\"1, 2\""]),
+            ("x-a", &["A"], &["a"]),
+            ("accept-language", &["en, de"], &["en"]),
+            ("accept-language", &["en;q=0.5"], &["en;q=500"]),
+            ("accept-encoding", &["gzip, br;q=0"], &["gzip, br"]),
+            ("accept-encoding", &["gzip"], &[""]),
+        ] {
+            assert!(!same(name, one, other) && !same(name, other, one), "{name} {one:?} {other:?}");
+        }
+    }
 }

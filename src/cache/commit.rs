@@ -15,6 +15,7 @@ use super::hit::Hit;
 use super::lookup::{Lookup, decide};
 use super::ticket::{Fetch, FillReader, FillTicket};
 use super::{Admit, Engine, Reason};
+use crate::edge::leaving::judge_for_l2;
 use crate::edge::shard::{Found, Table};
 use crate::entry::{self, Body, Deadlines, EntryRef, Handle, Mark, Parts, TICKS, Tick};
 use crate::fill::Fill;
@@ -22,7 +23,7 @@ use crate::freshness::Freshness;
 use crate::key::Key;
 use crate::purge::Tags;
 use crate::sync::point;
-use crate::vary::Vary;
+use crate::vary::{Vary, VaryRef};
 
 /// How long a key whose response could not be stored is marked, so that its requests do not queue behind each other.
 const UNCACHEABLE_FOR: i64 = 120 * TICKS;
@@ -106,8 +107,26 @@ impl Engine {
         for entry in &ended {
             self.edge.unlink(&mut table, entry);
         }
+        for leaving in &table.leaving {
+            if leaving.entry.key().url() == key.as_ref().url() {
+                leaving.control.raise(0, Mark::Dead);
+            }
+        }
+        let deeper = self.l2.as_ref().map_or(0, |l2| l2.end_url(key.url_hash()));
         drop(table);
-        ended.len()
+        ended.len() + deeper
+    }
+
+    /// Ends what the second tier has, or is about to have, of what a response with these `Vary` selectors replaces.
+    fn end_deeper(&self, table: &mut Table, key: &Key, vary: VaryRef<'_>) {
+        let Some(l2) = &self.l2 else { return };
+        for leaving in table.leaving.iter_hash(key.hash()).filter(|leaving| leaving.entry.key().text() == key.text()) {
+            let held = leaving.entry.vary();
+            if held == vary || !held.same_fields(vary) {
+                leaving.control.raise(0, Mark::Dead);
+            }
+        }
+        l2.supersede(key.url_hash(), key.hash(), vary);
     }
 
     /// The mark of an entry judged up to now, with its shard locked.
@@ -116,6 +135,10 @@ impl Engine {
         let shard = self.edge.shard(entry.key().url_hash());
         let swept = shard.swept_upto.load(std::sync::atomic::Ordering::Acquire);
         let (stamp, mark) = entry.control().load();
+        if mark != Mark::Dead && !entry.is_linked() {
+            // Read from the second tier: nothing but its own stamp vouches for it.
+            return judge_for_l2(entry, entry.control(), &snapshot, |seq| self.softened_at(seq));
+        }
         if mark == Mark::Dead || stamp.max(swept) >= snapshot.seq {
             return mark;
         }
@@ -166,12 +189,17 @@ impl Engine {
     /// Stores the entry of `base` again under the head a 304 brought, unless a rule newer than the request has taken it.
     pub(crate) fn commit_validated(&self, fill: &Arc<Fill>, base: &Hit, of: &Candidate<'_>) -> (Hit, Admit) {
         let body = match base.entry().chunks() {
-            Some(chunks) => Body::Chunks(chunks.to_vec()),
-            None => Body::Inline(base.entry().inline_body()),
+            // Views of the second tier must not be what the memory tier stores.
+            Some(chunks) if base.handle.record().is_some() => {
+                self.hold(fill, &chunks.concat()).map(|held| Body::Chunks(vec![held]))
+            }
+            Some(chunks) => Some(Body::Chunks(chunks.to_vec())),
+            None => Some(Body::Inline(base.entry().inline_body())),
         };
-        let (hit, admit) = match self.build(&fill.key, of, body, false) {
+        let built = body.ok_or(Reason::NoRoom).and_then(|body| self.build(&fill.key, of, body, false));
+        let (hit, admit) = match built {
             Ok(entry) => {
-                let admit = self.install(fill, Some(base.entry()), &entry);
+                let admit = self.install(fill, Some(&base.handle), &entry);
                 if admit != Admit::Stored {
                     // Not to be validated again: nothing vouches for it.
                     entry.control().raise(0, Mark::Dead);
@@ -224,7 +252,8 @@ impl Engine {
     }
 
     /// The commit: under the shard lock, in this order: the fill leaves, newer rules are asked again, what is replaced ends, the entry comes in.
-    fn install(&self, fill: &Arc<Fill>, base: Option<&EntryRef>, entry: &EntryRef) -> Admit {
+    fn install(&self, fill: &Arc<Fill>, base: Option<&Handle>, entry: &EntryRef) -> Admit {
+        let (base, validates) = (base.map(Handle::entry), base.and_then(Handle::record));
         let key = &fill.key;
         point("commit:before-lock");
         let mut table = self.edge.lock(key);
@@ -239,6 +268,11 @@ impl Engine {
             return Admit::Skipped(Reason::PurgeFenced);
         }
         if base.is_some_and(|base| base.control().load().1 == Mark::Dead) {
+            return Admit::Skipped(Reason::Superseded);
+        }
+        if let (Some(l2), Some(record)) = (&self.l2, validates)
+            && l2.store.candidate_of(record).is_none()
+        {
             return Admit::Skipped(Reason::Superseded);
         }
         if self.edge.is_full(&table) {
@@ -256,6 +290,9 @@ impl Engine {
             if table.of_key(key.hash(), key.text()).any(usable) {
                 return Admit::Skipped(Reason::NotStorable);
             }
+        }
+        if !entry.is_uncacheable() {
+            self.end_deeper(&mut table, key, entry.vary());
         }
         let replaced = table.replaced_by(key.hash(), key.text(), entry.vary(), entry.is_uncacheable());
         for old in &replaced {

@@ -161,6 +161,7 @@ impl Engine {
                 Lookup::Hit(_) => "hit".to_owned(),
                 Lookup::Stale(..) => "stale".to_owned(),
                 Lookup::MustValidate(_, reason) | Lookup::Miss(reason) => reason.to_string(),
+                Lookup::Deferred(_) => "deferred".to_owned(),
             }
         };
         ObjectInfo {

@@ -3,6 +3,7 @@
 //! Load order (G1): the newest number or the snapshot, then the shard's `swept_upto`, then the entry, then its control word. `swept_upto` vouches only for
 //! entries that were in the table when it was raised; whatever left before was marked dead first, and the control word is read last.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::HeaderMap;
@@ -13,6 +14,7 @@ use crate::edge::front::Local;
 use crate::edge::shard::Found;
 use crate::entry::{EntryRef, Handle, Mark, TICKS, Tick};
 use crate::key::Key;
+use crate::l2::Deferred;
 use crate::purge::Subject;
 use crate::sync::point;
 
@@ -29,22 +31,25 @@ pub enum Lookup {
     MustValidate(Hit, Reason),
     /// Nothing usable.
     Miss(Reason),
+    /// The second tier has it, but the disk must be waited for.
+    Deferred(Deferred),
 }
 
 impl Engine {
     // Inlined all the way: the outcome is then built in registers, where copies of it through memory would cost more than the lookup.
     #[inline(always)]
-    pub(crate) fn lookup(&self, key: &Key, request: &HeaderMap) -> Lookup {
+    pub(crate) fn lookup(self: &Arc<Self>, key: &Key, request: &HeaderMap) -> Lookup {
         let now = self.now();
         let local = self.edge.fronts.local();
         let (handle, mark) = match self.fast(key, request, local) {
             Ok(found) => found,
-            Err(Some(reason)) => return self.missed(reason),
+            Err(Some(reason)) => return self.look_deeper(key, request, reason),
             Err(None) => return self.judged_lookup(key, request, now),
         };
         let found = usable(handle.entry(), mark, now);
         match (&found, local) {
             (Use::Fresh, Some(local)) => local.count_hit(),
+            (Use::None(reason), _) => return self.look_deeper(key, request, *reason),
             _ => self.count(&found),
         }
         found.of(handle, mark, now)
@@ -52,7 +57,7 @@ impl Engine {
 
     #[cold]
     #[inline(never)]
-    fn missed(&self, reason: Reason) -> Lookup {
+    pub(crate) fn missed(&self, reason: Reason) -> Lookup {
         self.count(&Use::None(reason));
         Lookup::Miss(reason)
     }
@@ -75,7 +80,9 @@ impl Engine {
                     Found::Nothing => return Err(Some(Reason::UriMiss)),
                 };
                 drop(table);
-                entry.touch();
+                if entry.touch() {
+                    self.used_first(&entry);
+                }
                 if let Some(local) = local {
                     local.offer(&self.edge.fronts, key.hash(), &entry);
                 }
@@ -113,14 +120,17 @@ impl Engine {
     /// The same, asking the rules.
     #[cold]
     #[inline(never)]
-    fn judged_lookup(&self, key: &Key, request: &HeaderMap, now: Tick) -> Lookup {
+    fn judged_lookup(self: &Arc<Self>, key: &Key, request: &HeaderMap, now: Tick) -> Lookup {
         match self.judged(key, request, now) {
             Ok((entry, mark)) => {
                 let found = usable(&entry, mark, now);
+                if let Use::None(reason) = found {
+                    return self.look_deeper(key, request, reason);
+                }
                 self.count(&found);
                 found.of(Handle::Direct(entry), mark, now)
             }
-            Err(reason) => self.missed(reason),
+            Err(reason) => self.look_deeper(key, request, reason),
         }
     }
 
@@ -157,11 +167,13 @@ impl Engine {
     ) -> Mark {
         let subject = Subject { key: entry.key(), vary: Some(entry.vary()), tags: entry.tags() };
         let verdict = snapshot.judge(&subject, effective);
+        if verdict.leaves_edge_alone() {
+            entry.set_no_demote();
+        }
         let Some((action, seq)) = verdict.edge else {
             return entry.judge(snapshot.seq, Mark::None, now);
         };
         let record = self.history.of_rule(seq);
-        // Soft: expired as of the purge, not as of whoever noticed.
         let at = record.as_ref().map_or(now, |record| self.tick_of(record.created_ms));
         let mark = action.into();
         let had = entry.judge(snapshot.seq, mark, at);
@@ -169,6 +181,17 @@ impl Engine {
             record.count(entry.weight());
         }
         had.max(mark)
+    }
+
+    /// Counts what a lookup came to.
+    pub(crate) fn count_lookup(&self, found: &Lookup) {
+        self.count(&match found {
+            Lookup::Hit(_) => Use::Fresh,
+            Lookup::Stale(_, reason) => Use::Stale(*reason),
+            Lookup::MustValidate(_, reason) => Use::Validated(*reason),
+            Lookup::Miss(reason) => Use::None(*reason),
+            Lookup::Deferred(_) => return,
+        });
     }
 }
 

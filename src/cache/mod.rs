@@ -16,6 +16,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::HeaderMap;
 
 pub use self::head::Head;
@@ -25,17 +26,23 @@ pub use self::lookup::Lookup;
 pub use self::reason::{Admit, Reason};
 pub use self::stats::Stats;
 pub use self::ticket::{Answer, Fetch, FillBroken, FillReader, FillTicket, FillWriter};
+pub use crate::l2::{Deferred, L2State, L2Stats};
 
+pub(crate) use self::lookup::decide;
 use self::stats::Counters;
 use self::sweep::Sweeper;
 use crate::clock::Clock;
+use crate::config::BuildError;
+use crate::disk::journal::Entry;
 use crate::edge::Edge;
 use crate::entry::{TICKS, Tick};
 use crate::key::Key;
+use crate::l2::{self, L2, Recovered};
 use crate::purge::history::{History, Record};
 use crate::purge::rules::{Prepared, RuleSet};
-use crate::purge::{Purge, PurgeError, PurgeId, PurgeRecord, Selector};
-use crate::site::Sites;
+use crate::purge::{Durability, Purge, PurgeError, PurgeId, PurgeRecord, Selector};
+use crate::site::{self, Sites};
+use crate::sync::point;
 
 /// An HTTP edge cache with purges that are effective when they return.
 ///
@@ -69,9 +76,16 @@ use crate::site::Sites;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Cache {
+    /// Ends with the last handle, before the engine.
+    _threads: Arc<Threads>,
     engine: Arc<Engine>,
-    /// Ends with the last handle.
-    _sweeper: Option<Arc<Sweeper>>,
+}
+
+/// The threads of a cache; dropped in this order with its last handle.
+#[derive(Debug)]
+struct Threads {
+    _sweeper: Option<Sweeper>,
+    _l2: Option<l2::Threads>,
 }
 
 /// What all handles, tickets and the sweeper share.
@@ -81,10 +95,12 @@ pub(crate) struct Engine {
     pub(crate) rules: RuleSet,
     pub(crate) history: History,
     pub(crate) counters: Counters,
-    sites: Sites,
+    /// The second tier, if there is one.
+    pub(crate) l2: Option<L2>,
+    sites: ArcSwap<Sites>,
     clock: Arc<dyn Clock>,
     /// What tick 0 is, in milliseconds since the Unix epoch.
-    base_ms: u64,
+    pub(crate) base_ms: u64,
     epoch: u64,
     max_object: u64,
     max_batch: usize,
@@ -104,6 +120,7 @@ pub(crate) struct Settings {
     pub(crate) background_sweep: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sites: Sites,
+    pub(crate) l2: Option<l2::Options>,
 }
 
 impl Engine {
@@ -120,6 +137,26 @@ impl Engine {
         since.clamp(i64::from(Tick::MIN), i64::from(Tick::MAX)) as Tick
     }
 
+    /// When a tick is, in milliseconds since the Unix epoch.
+    pub(crate) fn ms_of(&self, tick: Tick) -> i64 {
+        (self.base_ms as i64).saturating_add(i64::from(tick) * (1000 / TICKS))
+    }
+
+    /// When the soft rule of this number was made.
+    pub(crate) fn softened_at(&self, seq: u64) -> Tick {
+        // Soft: expired as of the purge, not as of whoever noticed.
+        self.history.of_rule(seq).map_or_else(|| self.now(), |record| self.tick_of(record.created_ms))
+    }
+
+    /// The sites in use.
+    pub(crate) fn sites(&self) -> Arc<Sites> {
+        self.sites.load_full()
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// Compiles what a purge names. Nothing has changed if it fails.
     pub(crate) fn prepare(&self, purge: &Purge) -> Result<Vec<Prepared>, PurgeError> {
         if purge.selectors.is_empty() {
@@ -128,12 +165,13 @@ impl Engine {
         if purge.selectors.len() > self.max_batch {
             return Err(PurgeError::batch_too_long(purge.selectors.len(), self.max_batch));
         }
-        // This cache has no L2: a purge of "all layers" is one of the layers there are.
-        if !purge.layers.edge {
+        // Without an L2 a purge of "all layers" is one of the layers there are.
+        if !(purge.layers.edge || purge.layers.l2 && self.l2.is_some()) {
             return Err(PurgeError::no_such_layer());
         }
+        let sites = self.sites.load();
         let compile = |(index, selector): (usize, &Selector)| {
-            let parts = selector.compile(&self.sites).map_err(|error| error.into_purge_error(index))?;
+            let parts = selector.compile(&sites).map_err(|error| error.into_purge_error(index))?;
             Ok(Prepared { parts, action: purge.action, layers: purge.layers })
         };
         purge.selectors.iter().enumerate().map(compile).collect()
@@ -141,24 +179,76 @@ impl Engine {
 }
 
 impl Cache {
-    pub(crate) fn new(settings: Settings) -> std::io::Result<Self> {
+    pub(crate) fn new(settings: Settings) -> Result<Self, BuildError> {
         let base_ms = settings.clock.now_ms();
+        let (l2, recovered) = match settings.l2 {
+            Some(options) => {
+                let (l2, recovered) = L2::open(options, settings.edge_size)?;
+                (Some(l2), Some(recovered))
+            }
+            None => (None, None),
+        };
+        let fresh = recovered.as_ref().is_none_or(Recovered::is_fresh);
+        let (retired, newest) = recovered.as_ref().map_or((0, 0), |recovered| recovered.numbers());
+        let outbox = l2.as_ref().map(|l2| Arc::clone(&l2.outbox));
         let engine = Arc::new(Engine {
-            edge: Edge::new(settings.edge_size, settings.shards),
-            rules: RuleSet::new(settings.max_rules),
+            edge: Edge::new(settings.edge_size, settings.shards, outbox),
+            rules: RuleSet::resumed(settings.max_rules, retired, newest),
             history: History::new(settings.history),
             counters: Counters::default(),
-            sites: settings.sites,
+            l2,
+            sites: ArcSwap::from_pointee(settings.sites),
             clock: settings.clock,
             base_ms,
-            epoch: random_epoch(),
+            epoch: recovered.as_ref().map_or_else(random_epoch, |recovered| recovered.epoch()),
             max_object: settings.max_object,
             max_batch: settings.max_batch,
             sweeping: parking_lot::Mutex::new(()),
             wake: sweep::Wake::default(),
         });
-        let sweeper = settings.background_sweep.then(|| Sweeper::start(&engine)).transpose()?;
-        Ok(Self { engine, _sweeper: sweeper.map(Arc::new) })
+        // Rules are in force before the first lookup.
+        let l2 = recovered.map(|recovered| engine.resume(recovered, settings.background_sweep)).transpose()?;
+        let started = settings.background_sweep.then(|| Sweeper::start(&engine)).transpose();
+        let sweeper =
+            started.map_err(|error| BuildError::new(format!("the sweeper thread could not be started: {error}")))?;
+        let cache = Self { engine, _threads: Arc::new(Threads { _sweeper: sweeper, _l2: l2 }) };
+        cache.check_sites(fresh)?;
+        Ok(cache)
+    }
+
+    /// Purges the hosts whose keys were made by other rules than the sites in use have, before anything is looked up.
+    fn check_sites(&self, fresh: bool) -> Result<(), BuildError> {
+        let Some(l2) = &self.engine.l2 else { return Ok(()) };
+        let new = self.engine.sites().rules_of_names();
+        let old = l2.kept_sites();
+        if old.as_ref() == Some(&new) {
+            return Ok(());
+        }
+        if !fresh {
+            let changed = old.map_or_else(|| vec![Selector::All], |old| site::changed(&old, &new));
+            if !changed.is_empty() {
+                let purged = self.purge(&Purge::batch(changed).by("sites"));
+                purged
+                    .map_err(|error| BuildError::new(format!("objects of changed sites cannot be purged: {error}")))?;
+            }
+        }
+        l2.keep_sites(&new)
+            .map_err(|error| BuildError::new(format!("the sites cannot be written beside the objects: {error}")))
+    }
+
+    /// Writes what waits for the second tier, and makes all it holds durable. Blocks. Without a second tier it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk. Nothing is lost but what is not written: the memory tier still has it.
+    pub fn flush(&self) -> std::io::Result<()> {
+        self.engine.l2.as_ref().map_or(Ok(()), |l2| self.engine.flush_l2(l2))
+    }
+
+    /// Why the contents of the second tier's directory were discarded when the cache was built, if they were: a copied, damaged or distrusted
+    /// directory.
+    pub fn l2_notice(&self) -> Option<&str> {
+        self.engine.l2.as_ref()?.notice()
     }
 
     /// What a request for `key` with these header fields gets.
@@ -202,20 +292,47 @@ impl Cache {
     /// no request joins one (G1-G3). All selectors take effect together or none does. Costs the compilation of the selectors and a table
     /// insert each, whatever is stored; the sweeper reclaims the objects afterwards.
     ///
+    /// With a second tier it returns only when the purge is on disk (G5): many callers share one write. It blocks for that long, so call it from a
+    /// thread that may; lookups never wait for it.
+    ///
     /// # Errors
     ///
     /// Nothing has changed after an error. It names the selector, the position in its text and the limit, where one applies: malformed
-    /// selectors, budgets, too many selectors in a batch, too many live rules, a layer this cache does not have.
+    /// selectors, budgets, too many selectors in a batch, too many live rules, a layer this cache does not have. The exception is
+    /// [`NotDurable`](crate::purge::PurgeErrorKind::NotDurable): the purge may be in force, until a restart.
     pub fn purge(&self, purge: &Purge) -> Result<PurgeRecord, PurgeError> {
         let engine = &self.engine;
         let prepared = engine.prepare(purge)?;
+        let created_ms = engine.clock.now_ms();
+        let journal = engine.l2.as_ref().map(|l2| &l2.journal);
+        let payload = journal.map(|_| l2::codec::encode(purge, created_ms));
+        if let Some(journal) = journal {
+            // Numbers are never given out twice (H28): those to come are reserved on disk before they reach a record there.
+            let most = engine.rules.load().seq.saturating_add(l2::AHEAD);
+            journal.reserve(most).map_err(|error| PurgeError::not_durable(&error))?;
+        }
+        let mut position = None;
         let record = engine.rules.publish(prepared, |first, last| {
-            let record = Arc::new(Record::new(engine.epoch, (first, last), purge, engine.clock.now_ms()));
+            let record = Arc::new(Record::new(engine.epoch, (first, last), purge, created_ms));
             // In the history before any lookup can count on it.
             engine.history.push(Arc::clone(&record));
+            if let (Some(journal), Some(payload)) = (journal, &payload) {
+                position = Some(journal.append(Entry::Purge { first, last, payload }));
+            }
             record
         })?;
         engine.wake.wake();
+        if let (Some(journal), Some(position)) = (journal, position) {
+            point("publish:appended");
+            match purge.durability {
+                Durability::Disk => {
+                    journal.sync(position).map_err(|error| PurgeError::not_durable(&error))?;
+                    record.set_durable();
+                }
+                Durability::Memory if journal.is_durable(position) => record.set_durable(),
+                Durability::Memory => {}
+            }
+        }
         Ok(record.view())
     }
 
@@ -266,8 +383,31 @@ impl Cache {
     }
 
     /// The sites whose aliases and key policies apply to purges.
-    pub fn sites(&self) -> &Sites {
-        &self.engine.sites
+    pub fn sites(&self) -> Arc<Sites> {
+        self.engine.sites()
+    }
+
+    /// Replaces the sites, and deletes what is stored of hosts whose requests get other keys from now on: an object stored under a key of the old
+    /// policy may be another one's answer under the new. The purge is `None` if there are none.
+    ///
+    /// Requests must get their keys from the new sites before this is called. Blocks as [`purge`](Self::purge) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`purge`](Self::purge); the new sites are in use all the same.
+    pub fn set_sites(&self, sites: Sites) -> Result<Option<PurgeRecord>, PurgeError> {
+        let new = sites.rules_of_names();
+        let old = self.engine.sites.swap(Arc::new(sites)).rules_of_names();
+        let changed = site::changed(&old, &new);
+        if changed.is_empty() {
+            return Ok(None);
+        }
+        let record = self.purge(&Purge::batch(changed).by("sites"))?;
+        if let Some(l2) = &self.engine.l2 {
+            // Not written, they are compared with older ones at the next start, and purged once more.
+            drop(l2.keep_sites(&new));
+        }
+        Ok(Some(record))
     }
 
     /// Recomputes every invariant that can be; for tests and fuzzing.

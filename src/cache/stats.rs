@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Admit, Engine, Reason};
+use crate::l2::{L2, L2Stats};
 
 /// Counters of the rarer outcomes; most hits are counted by thread.
 #[derive(Debug, Default)]
@@ -71,6 +72,8 @@ pub struct Stats {
     pub rule_table_bytes: u64,
     /// Age of the oldest rule that no sweep has taken up, in milliseconds; 0 if there is none.
     pub oldest_unswept_ms: u64,
+    /// The second tier, if there is one.
+    pub l2: Option<L2Stats>,
 }
 
 impl Engine {
@@ -101,6 +104,7 @@ impl Engine {
             max_rules: self.rules.max_rules() as u64,
             rule_table_bytes: self.rules.table_bytes() as u64,
             oldest_unswept_ms: oldest.map_or(0, |created| self.clock.now_ms().saturating_sub(created)),
+            l2: self.l2.as_ref().map(L2::stats),
         }
     }
 

@@ -49,9 +49,15 @@ impl Engine {
                 shard.swept_upto.fetch_max(pending.upto, Ordering::AcqRel);
             }
             point("sweep:swept");
-            self.rules.retire(pending.upto);
+        }
+        let swept = match &self.l2 {
+            Some(l2) => self.sweep_l2(l2, pending),
+            None => Some(pending).filter(|pending| !pending.rules.is_empty()),
+        };
+        if let Some(swept) = swept {
+            self.rules.retire(swept.upto);
             let now = self.clock.now_ms();
-            for rule in pending.rules.iter().filter(|rule| rule.seq == rule.record.last) {
+            for rule in swept.rules.iter().filter(|rule| rule.seq == rule.record.last) {
                 rule.record.set_swept(now);
             }
         }
@@ -69,6 +75,9 @@ impl Engine {
             let snapshot = self.rules.load();
             for fill in &table.fills {
                 fill.catch_up(&snapshot);
+            }
+            for leaving in &table.leaving {
+                leaving.catch_up(&snapshot, |seq| self.softened_at(seq));
             }
         }
     }
@@ -181,13 +190,20 @@ impl Engine {
             Judge::Each(parts) => {
                 for (rule, part) in parts {
                     let verdict = Mark::from(rule.action);
+                    if rule.layers.l2 && !rule.layers.edge && stamp < rule.seq && part.matches(&subject) {
+                        entry.set_no_demote();
+                    }
                     if mark < verdict && rule.layers.edge && stamp < rule.seq && part.matches(&subject) {
                         mark = mark_by(rule, verdict);
                     }
                 }
             }
             Judge::Table { snapshot, pending } => {
-                let Some((action, seq)) = snapshot.judge_upto(&subject, stamp, pending.upto).edge else { return mark };
+                let verdict = snapshot.judge_upto(&subject, stamp, pending.upto);
+                if verdict.leaves_edge_alone() {
+                    entry.set_no_demote();
+                }
+                let Some((action, seq)) = verdict.edge else { return mark };
                 if mark < Mark::from(action)
                     && let Some(rule) = pending.rule(seq)
                 {
@@ -206,6 +222,13 @@ enum Judge<'a> {
     Each(&'a [Part<'a>]),
     /// By the rule table, which holds every pending rule: a question costs the same however many they are.
     Table { snapshot: &'a Snapshot, pending: &'a Pending },
+}
+
+impl Engine {
+    /// Wakes the sweeper thread.
+    pub(crate) fn wake_sweeper(&self) {
+        self.wake.wake();
+    }
 }
 
 /// What wakes the sweeper.

@@ -6,6 +6,7 @@ pub(crate) mod budget;
 pub(crate) mod front;
 pub(crate) mod ghost;
 pub(crate) mod index;
+pub(crate) mod leaving;
 mod map;
 pub(crate) mod queue;
 pub(crate) mod shard;
@@ -18,6 +19,7 @@ use parking_lot::RwLockWriteGuard;
 use self::budget::{Budget, Charge};
 use self::front::Fronts;
 use self::index::{Index, Place};
+use self::leaving::{Leaving, Outbox, Work};
 use self::shard::{Shard, Table};
 use crate::entry::EntryRef;
 use crate::key::{Key, prefix_hash, url_of};
@@ -38,11 +40,13 @@ pub(crate) struct Edge {
     pub(crate) fronts: Fronts,
     next_victim: AtomicUsize,
     pub(crate) evicted: AtomicU64,
+    /// Where evicted entries go that are worth it, if there is a second tier.
+    pub(crate) outbox: Option<Arc<Outbox>>,
 }
 
 impl Edge {
     /// `shards` must be a power of two up to 256.
-    pub(crate) fn new(capacity: u64, shards: usize) -> Self {
+    pub(crate) fn new(capacity: u64, shards: usize, outbox: Option<Arc<Outbox>>) -> Self {
         let budget = Budget::new(capacity);
         let edge = Self {
             shards: (0..shards).map(|_| Shard::new()).collect(),
@@ -52,6 +56,7 @@ impl Edge {
             budget,
             next_victim: AtomicUsize::new(0),
             evicted: AtomicU64::new(0),
+            outbox,
         };
         edge.budget.force(edge.index.bytes() as i64);
         edge
@@ -137,11 +142,31 @@ impl Edge {
     fn evict_one(&self, shard: usize) -> bool {
         let mut table = self.shards[shard].table.write();
         let Some(victim) = table.victim() else { return false };
+        if let Some(outbox) = &self.outbox {
+            self.see_off(&mut table, &victim, shard, outbox);
+        }
         self.unlink(&mut table, &victim);
         self.evicted.fetch_add(1, Ordering::Relaxed);
         drop(table);
         drop(victim);
         true
+    }
+
+    /// Evicts the next in line of the first shard; false if there is none.
+    #[cfg(test)]
+    pub(crate) fn evict_any(&self) -> bool {
+        self.evict_one(0)
+    }
+
+    /// Sends an entry that is about to be evicted on its way to the second tier, if it is worth it.
+    fn see_off(&self, table: &mut Table, victim: &EntryRef, shard: usize, outbox: &Outbox) {
+        // Before the control word: what it vouches for was judged before.
+        let swept = self.shards[shard].swept_upto.load(Ordering::Acquire);
+        let Some(leaving) = Leaving::of(victim, swept).map(Arc::new) else { return };
+        if outbox.push(Work::Leaving(Arc::clone(&leaving))) {
+            table.leaving.insert_unique(entry_hash(victim), leaving, |leaving| entry_hash(&leaving.entry));
+            self.recharge(table);
+        }
     }
 
     /// Inserts `entry` under the shard's lock, in the index first: a sweep that finds no trace of it there has been waited for.

@@ -20,6 +20,7 @@ use http::HeaderMap;
 use parking_lot::RwLock;
 
 use super::ghost::Ghost;
+use super::leaving::Leaving;
 use super::map::Map;
 use super::queue::{Links, Queue};
 use crate::entry::EntryRef;
@@ -76,6 +77,8 @@ pub(crate) struct Table {
     ghost: Ghost,
     /// Fills in flight, by the hash of their key.
     pub(crate) fills: HashTable<Arc<Fill>>,
+    /// Evicted entries on their way to the second tier, by the hash of their key.
+    pub(crate) leaving: HashTable<Arc<Leaving>>,
     /// Bytes of the structures above as last charged to the budget.
     pub(crate) charged: u64,
 }
@@ -257,6 +260,7 @@ impl Table {
             + self.slab.capacity() * size_of::<Slot>()
             + self.free.capacity() * size_of::<u32>()
             + self.fills.allocation_size()
+            + self.leaving.allocation_size()
             + self.ghost.bytes()) as u64
     }
 

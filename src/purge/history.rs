@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -23,8 +23,27 @@ pub(crate) struct Record {
     started_ms: AtomicU64,
     /// Zero until swept.
     swept_ms: AtomicU64,
+    edge: Ended,
+    l2: Ended,
+    durable: AtomicBool,
+}
+
+/// What a purge has ended in one layer.
+#[derive(Debug, Default)]
+struct Ended {
     objects: AtomicU64,
     bytes: AtomicU64,
+}
+
+impl Ended {
+    fn add(&self, bytes: u64) {
+        self.objects.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn view(&self) -> Count {
+        Count { objects: self.objects.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
+    }
 }
 
 impl Record {
@@ -40,8 +59,9 @@ impl Record {
             created_ms,
             started_ms: AtomicU64::new(0),
             swept_ms: AtomicU64::new(0),
-            objects: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
+            edge: Ended::default(),
+            l2: Ended::default(),
+            durable: AtomicBool::new(false),
         }
     }
 
@@ -53,8 +73,17 @@ impl Record {
 
     /// One more object of the memory tier ended by this purge.
     pub(crate) fn count(&self, bytes: u64) {
-        self.objects.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.edge.add(bytes);
+    }
+
+    /// One more object of the second tier ended by this purge.
+    pub(crate) fn count_l2(&self, bytes: u64) {
+        self.l2.add(bytes);
+    }
+
+    /// It is on disk.
+    pub(crate) fn set_durable(&self) {
+        self.durable.store(true, Ordering::Release);
     }
 
     /// A sweep has taken it up. The first of its rules counts.
@@ -82,7 +111,9 @@ impl Record {
             created_ms: self.created_ms,
             started_ms: (started != 0).then_some(started),
             swept_ms: (swept != 0).then_some(swept),
-            edge: Count { objects: self.objects.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) },
+            edge: self.edge.view(),
+            l2: self.l2.view(),
+            durable: self.durable.load(Ordering::Acquire),
         }
     }
 }

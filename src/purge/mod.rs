@@ -59,6 +59,17 @@ pub struct Purge {
     pub(crate) action: Action,
     pub(crate) layers: Layers,
     pub(crate) by: String,
+    pub(crate) durability: Durability,
+}
+
+/// When a purge is acknowledged. It is in force for lookups before, in either case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Durability {
+    /// Once it is on disk, where there is a journal (G5).
+    #[default]
+    Disk,
+    /// At once: after a crash it may be undone.
+    Memory,
 }
 
 impl Purge {
@@ -68,7 +79,13 @@ impl Purge {
     }
     /// A purge of several selectors that deletes from every layer.
     pub fn batch(selectors: Vec<Selector>) -> Self {
-        Self { selectors, action: Action::Delete, layers: Layers { edge: true, l2: true }, by: String::new() }
+        Self {
+            selectors,
+            action: Action::Delete,
+            layers: Layers { edge: true, l2: true },
+            by: String::new(),
+            durability: Durability::Disk,
+        }
     }
     /// With another action.
     pub fn action(mut self, action: Action) -> Self {
@@ -78,6 +95,11 @@ impl Purge {
     /// With other layers.
     pub fn layers(mut self, layers: Layers) -> Self {
         self.layers = layers;
+        self
+    }
+    /// Acknowledged at this moment.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
         self
     }
     /// With a name for the history.
@@ -155,6 +177,10 @@ pub struct PurgeRecord {
     pub swept_ms: Option<u64>,
     /// What it ended in the memory tier so far.
     pub edge: Count,
+    /// What it ended in the second tier so far.
+    pub l2: Count,
+    /// Whether it is on disk.
+    pub durable: bool,
 }
 
 /// Why a purge was refused. Nothing of it took effect.
@@ -184,6 +210,8 @@ pub enum PurgeErrorKind {
     TooManyRules,
     /// A layer was named that this cache does not have.
     NoSuchLayer,
+    /// The journal cannot be written. The purge is in force, but a restart would undo it: repeat it until it is acknowledged.
+    NotDurable,
 }
 
 impl PurgeError {
@@ -202,6 +230,10 @@ impl PurgeError {
 
     pub(crate) fn no_such_layer() -> Self {
         Self::new(PurgeErrorKind::NoSuchLayer, "this cache has no l2 layer".into())
+    }
+
+    pub(crate) fn not_durable(error: &dyn fmt::Display) -> Self {
+        Self::new(PurgeErrorKind::NotDurable, format!("the purge is in force but not on disk: {error}"))
     }
 
     pub(crate) fn too_many_rules(cap: usize) -> Self {

@@ -136,8 +136,15 @@ impl Pending {
 }
 
 impl RuleSet {
+    /// An empty set, whose first rule will be number 1.
     pub(crate) fn new(max_rules: usize) -> Self {
-        let first = Snapshot { seq: 0, lwm: 0, young: Arc::default(), sealed: None };
+        Self::resumed(max_rules, 0, 0)
+    }
+
+    /// A set that goes on from another: its next rule is number `seq + 1`, rules up to `lwm` are retired, and those between are to be
+    /// [restored](Self::restore) before anything is looked up.
+    pub(crate) fn resumed(max_rules: usize, lwm: u64, seq: u64) -> Self {
+        let first = Snapshot { seq, lwm, young: Arc::default(), sealed: None };
         Self {
             gates: Gates::new(),
             current: ArcSwap::from_pointee(first),
@@ -199,6 +206,32 @@ impl RuleSet {
         point("publish:before-swap");
         self.current.store(Arc::new(Snapshot { seq: last, lwm: old.lwm, young, sealed: old.sealed.clone() }));
         Ok(record)
+    }
+
+    /// Puts back into force a batch that was published before a restart, under its old numbers from `first` on. Refused by no cap; what the
+    /// table does not admit is widened to everything, so that too much is taken rather than too little.
+    pub(crate) fn restore(&self, batch: Vec<Prepared>, first: u64, record: &Arc<Record>) {
+        let mut publisher = self.publisher.lock();
+        let young = Arc::clone(&self.current.load().young);
+        let mut batch = batch;
+        let plans = loop {
+            match young.plan(&batch, None) {
+                Ok(plans) => break plans,
+                Err(overfull) => match batch.get_mut(overfull.rule) {
+                    Some(rule) => rule.parts = vec![Compiled { shape: Shape::All }],
+                    // Cannot be: an overfull rule is one of the batch.
+                    None => return,
+                },
+            }
+        };
+        for ((Prepared { parts, action, layers }, plan), seq) in batch.into_iter().zip(&plans).zip(first..) {
+            let rule =
+                Arc::new(Rule { seq, action, layers, record: Arc::clone(record), parts: parts.into_boxed_slice() });
+            young.insert(&rule, plan);
+            self.gates.raise(&rule);
+            publisher.pending.push(rule);
+            self.live.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Takes up all pending rules and seals the generation they are in.

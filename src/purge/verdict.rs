@@ -30,6 +30,12 @@ impl Verdict {
         self.covers(Action::Delete, Layers { edge: true, l2: true })
     }
 
+    /// Whether some rule took it from the second tier more thoroughly than any from the memory tier: what is kept there must not come back by
+    /// demotion.
+    pub(crate) fn leaves_edge_alone(&self) -> bool {
+        self.l2.map(|(action, _)| action) > self.edge.map(|(action, _)| action)
+    }
+
     /// Fills and revalidations are fenced by every rule, whatever its action and layers.
     pub(crate) fn takes_fill(&self) -> bool {
         self.edge.is_some() || self.l2.is_some()

@@ -7,7 +7,7 @@ mod policy;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ pub use policy::{KeyPolicy, Query};
 
 use crate::key::canonical::{self, Scheme};
 use crate::key::{Key, KeyError, KeyErrorKind, Layout, MAX_KEY};
+use crate::purge::Selector;
 
 /// Where a site is deployed. A host is in exactly one site, hence in one environment; a purge of one never touches the other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -224,6 +225,28 @@ impl Sites {
         table.find(&name).map(|(site, _)| site.environment)
     }
 
+    /// What of each name decides how its requests become keys, as text, in order of names; `*` is every other host. Two sites with equal texts of a
+    /// name give its requests the same keys.
+    pub(crate) fn rules_of_names(&self) -> BTreeMap<String, String> {
+        let describe = |site: &Checked, alias: bool| {
+            let first = if alias { String::from_utf8_lossy(&site.first) } else { "".into() };
+            format!("{first} {} {:?} {:?}", site.merge_schemes, site.environment, site.policy)
+        };
+        let Some(table) = &self.table else {
+            let plain = policy::Checked::new(KeyPolicy::new()).map(|policy| Checked {
+                first: Box::default(),
+                environment: Environment::default(),
+                merge_schemes: false,
+                policy,
+            });
+            return plain.iter().map(|site| ("*".to_owned(), describe(site, false))).collect();
+        };
+        let of = |site: usize, alias| table.sites.get(site).map(|site| describe(site, alias)).unwrap_or_default();
+        let named = table.names.iter().map(|(name, &(site, alias))| (lossy(name), of(site, alias)));
+        let others = table.catch_all.map(|site| ("*".to_owned(), of(site, false)));
+        named.chain(others).collect()
+    }
+
     /// The variation a request with these fields has at a host by its site's policy, as text; `None` if it has none.
     pub fn variation(&self, host: &str, headers: &HeaderMap) -> Option<String> {
         let mut name = Vec::new();
@@ -353,6 +376,27 @@ impl Sites {
         }
         places
     }
+}
+
+/// Names of hosts beyond which a change of sites purges everything.
+const MOST_NAMES: usize = 1_000;
+
+/// What to purge when sites with the first rules of names give way to sites with the second: hosts whose requests get other keys.
+pub(crate) fn changed(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Selector> {
+    let rule = |rules: &BTreeMap<String, String>, name: &str| rules.get(name).or_else(|| rules.get("*")).cloned();
+    if old.get("*") != new.get("*") || old.len().max(new.len()) > MOST_NAMES {
+        return vec![Selector::All];
+    }
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| rule(old, name) != rule(new, name))
+        .map(|name| Selector::Host(name.clone()))
+        .collect()
+}
+
+fn lossy(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
 }
 
 /// Why sites are refused; the text names the host or policy at fault.

@@ -53,7 +53,7 @@ impl Api {
         let mut members = Vec::new();
         for account in accounts {
             let named = |error: AccountError| AccountError(format!("account '{}': {error}", account.name));
-            let hosts = Hosts::new(&account.hosts, cache.sites()).map_err(named)?;
+            let hosts = Hosts::new(&account.hosts, &cache.sites()).map_err(named)?;
             members.push(Member { account, hosts });
         }
         let shared = Shared { cache, accounts: members, clock, l2: false };

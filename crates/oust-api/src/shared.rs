@@ -65,7 +65,7 @@ impl Shared {
     /// Checks that every selector is well formed and takes hosts of the account alone.
     pub(crate) fn check(&self, account: usize, selectors: &[Selector]) -> Result<(), Refused> {
         for (index, selector) in selectors.iter().enumerate() {
-            let matcher = Matcher::new(selector, self.cache.sites())
+            let matcher = Matcher::new(selector, &self.cache.sites())
                 .map_err(|error| Refused::Selector(index, Box::new(error)))?;
             let Some(member) = self.accounts.get(account) else {
                 return Err(Refused::Host(index, String::new()));

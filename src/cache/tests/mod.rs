@@ -3,6 +3,7 @@
 //! A hook set with [`at`] runs at a named point of the operation that follows, on the same thread: one interleaving, every time. Where an
 //! operation must wait for another's lock, a second thread runs it and tells when it is blocked.
 
+mod l2;
 mod readers;
 mod sweeps;
 
@@ -103,7 +104,10 @@ impl Rig {
     }
 
     fn look(&self, url: &str) -> Lookup {
-        self.cache.lookup(&key(url), &HeaderMap::new())
+        match self.cache.lookup(&key(url), &HeaderMap::new()) {
+            Lookup::Deferred(deferred) => deferred.wait(),
+            found => found,
+        }
     }
 
     fn hits(&self, url: &str) -> bool {

@@ -2,6 +2,18 @@
 //!
 //! Durability as POSIX has it, no more: what was written to a file is safe once [`File::sync`] has returned, a name once [`Media::sync_dir`]
 //! has. Until then any of it may be lost, in any order and in part.
+//!
+//! [`Directory`] is a real directory, [`Memory`] holds files in memory, [`Crash`] simulates the loss of power.
+
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
+mod crash;
+#[cfg(target_os = "linux")]
+mod directory;
+mod image;
+#[cfg(target_os = "linux")]
+mod map;
+mod memory;
 
 use std::fmt::Debug;
 use std::io;
@@ -10,9 +22,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+#[doc(hidden)]
+pub use crash::{Crash, Failure, Operation};
+#[cfg(target_os = "linux")]
+pub use directory::{Access, Directory, OpenError};
+#[cfg(target_os = "linux")]
+pub use map::install_sigbus_handler;
+pub use memory::Memory;
+
 /// A directory of files.
 ///
-/// Names are plain file names. Every method may be called from any thread.
+/// Names are plain file names of at most 255 bytes; `lock` is taken, and what is no name is `InvalidInput`. Every method may be called from any thread.
 pub trait Media: Debug + Send + Sync {
     /// The names of all files, in no order.
     ///
@@ -70,7 +90,7 @@ pub trait File: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// Those of the file system; part of it may have been written then.
+    /// `PermissionDenied` once this handle was [frozen](Self::freeze), and those of the file system; part of it may have been written then.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Fills `into` from `offset` on.
@@ -126,3 +146,6 @@ pub struct Identity {
     /// When the inode was made, in nanoseconds since the Unix epoch.
     pub born_ns: u64,
 }
+
+#[cfg(test)]
+mod tests;

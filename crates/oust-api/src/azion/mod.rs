@@ -132,7 +132,7 @@ impl Dialect {
 
 /// Purges what is asked.
 fn purge(shared: &Shared, account: usize, asked: &Asked, kind: Kind, version: Version) -> Result<Outcome, Problem> {
-    let sites = shared.cache.sites();
+    let sites = &*shared.cache.sites();
     let configured = |host: &str| {
         let hosts = shared.accounts.get(account).map(|member| &member.hosts);
         canonical_host(host, sites).is_ok_and(|host| hosts.is_some_and(|hosts| hosts.contains(&host)))

@@ -216,7 +216,7 @@ impl Asked {
 
     /// What it takes: files, directories and regexes in this order. Finds the hosts, all of which are to be the account's and in the environment.
     fn selectors(&mut self, shared: &Shared, hosts: &Hosts) -> Result<Vec<Selector>, Refusal> {
-        let sites = shared.cache.sites();
+        let sites = &*shared.cache.sites();
         let variant = self.variant()?;
         let mut hostnames: Vec<String> = Vec::new();
         let mut known = std::collections::HashSet::new();

@@ -91,7 +91,7 @@ fn check(client: &Medianova, earlier: &[&Medianova]) -> Result<(), String> {
 fn hosts(client: &Medianova, member: &Member, shared: &Shared) -> Result<HashMap<String, String>, String> {
     let mut hosts = HashMap::new();
     for (uuid, name) in &client.resources {
-        let host = canonical_host(name, shared.cache.sites())
+        let host = canonical_host(name, &shared.cache.sites())
             .map_err(|reason| format!("host '{name}' of resource '{uuid}': {reason}"))?;
         if !member.hosts.contains(&host) {
             return Err(format!("host '{name}' of resource '{uuid}' is not among the account's hosts"));

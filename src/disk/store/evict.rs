@@ -1,0 +1,191 @@
+//! Making room: whole segments, oldest first, with reinsertion of what was asked for.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::record::RecordParts;
+use super::segment::{Segment, file_name};
+use super::types::{AppendError, Candidate, Record, RecordId, Scope};
+use super::visit::each_key;
+use super::{Store, count, hashes_of, place};
+use crate::entry::Mark;
+
+/// How a record is written anew: the state it has been judged to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reinsert {
+    /// Its stamp.
+    pub(crate) seq: u64,
+    /// Its mark, not [`Mark::Dead`].
+    pub(crate) mark: Mark,
+    /// When that mark was set.
+    pub(crate) soft_at_ms: i64,
+}
+
+/// What an eviction did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Evicted {
+    /// The segment that is gone.
+    pub(crate) segment: u32,
+    /// What was written anew.
+    pub(crate) reinserted: u64,
+    /// Records that the reinserted ones took the place of, other than those of the segment itself.
+    pub(crate) superseded: Vec<RecordId>,
+}
+
+impl Store {
+    /// Whether the next segment would not fit: time for [`Store::evict_oldest`], so that no append has to evict.
+    pub(crate) fn wants_eviction(&self) -> bool {
+        let next = self.options.segment_size.saturating_mul(2);
+        self.space.total.load(Ordering::Relaxed).saturating_add(next) > self.options.capacity
+    }
+
+    /// Evicts the oldest sealed segment. Its records with hits are read and offered to `decide` under the append lock, taken anew for each; what it
+    /// returns is how the record is appended again; what `hold` gives for the hash of its URL is held while it enters the index, if it is still the
+    /// key's record then. At most half of the segment's bytes come back. `None` if there is no sealed segment.
+    ///
+    /// When this returns, nothing of the segment is found, and its name is durably gone or condemned (see [`Store::marks`]). Readers keep what they hold.
+    pub(crate) fn evict_oldest<G>(
+        &self,
+        decide: &mut dyn FnMut(&Candidate, &Record) -> Option<Reinsert>,
+        hold: &dyn Fn(u64) -> G,
+    ) -> Option<Evicted> {
+        let segment = self.victim(|_| true)?;
+        let mut wanted = Vec::new();
+        let listed = each_key(&segment, Scope::Everything, &mut |visited| {
+            if let Some(candidate) = self.hit_candidate(&visited.id, visited.key) {
+                wanted.push((candidate, visited.weight));
+            }
+        });
+        if listed.is_err() {
+            self.fail(&segment);
+        }
+        let mut evicted = Evicted { segment: segment.id, reinserted: 0, superseded: Vec::new() };
+        let mut left = segment.size / 2;
+        for (candidate, weight) in wanted {
+            let Some(rest) = left.checked_sub(weight) else { continue };
+            let Some(record) = self.read(&candidate).ok().and_then(|record| record.detached()) else { continue };
+            let mut appender = self.appender();
+            let Some(judged) = decide(&candidate, &record) else { continue };
+            let mut meta = *record.meta();
+            (meta.seq, meta.mark, meta.soft_at_ms) = (judged.seq, judged.mark, judged.soft_at_ms);
+            let body: [Bytes; 1] = [record.body()];
+            let (key, vary, tags, head) = (record.key(), record.vary(), record.tags(), record.head());
+            let parts = RecordParts { meta, key, vary, tags, head, body: &body };
+            let still = || {
+                let held = hold(candidate.url_hash);
+                self.candidate_of(&candidate).map(|_| held)
+            };
+            let appended = match appender.append_under(&parts, still) {
+                Ok(appended) => appended,
+                Err(AppendError::Withdrawn(id)) => {
+                    evicted.superseded.push(id);
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            drop(appender);
+            left = rest;
+            evicted.reinserted += 1;
+            count(&self.counters.reinserted);
+            evicted.superseded.extend(appended.superseded.into_iter().filter(|id| id.segment != segment.id));
+        }
+        if self.retire(&segment) {
+            count(&self.counters.evicted_segments);
+        }
+        Some(evicted)
+    }
+
+    fn hit_candidate(&self, id: &RecordId, key: &[u8]) -> Option<Candidate> {
+        let (url_hash, key_hash) = hashes_of(key)?;
+        self.find(url_hash, key_hash).into_iter().find(|candidate| candidate.id == *id && candidate.hits > 0)
+    }
+
+    /// Drops a segment with everything in it. False if there is none, or somebody else is dropping it.
+    pub(crate) fn drop_segment(&self, id: u32) -> bool {
+        self.segment(id).is_some_and(|segment| self.retire(&segment))
+    }
+
+    /// Evicts the oldest sealed segment that nobody reads, without reinsertion.
+    pub(super) fn evict_any(&self) -> bool {
+        // The table holds one, `victim` another.
+        let Some(segment) = self.victim(|segment| Arc::strong_count(segment) <= 2) else { return false };
+        let retired = self.retire(&segment);
+        if retired {
+            count(&self.counters.evicted_segments);
+        }
+        retired
+    }
+
+    fn victim(&self, fits: impl Fn(&Arc<Segment>) -> bool) -> Option<Arc<Segment>> {
+        let table = self.table.load();
+        let mut oldest: Option<Arc<Segment>> = None;
+        for (_, segment) in &table.0 {
+            let older = oldest.as_ref().is_none_or(|oldest| segment.id < oldest.id);
+            if older && segment.is_sealed() && !segment.leaving.load(Ordering::Acquire) {
+                let segment = Arc::clone(segment);
+                if fits(&segment) {
+                    oldest = Some(segment);
+                }
+            }
+        }
+        oldest
+    }
+
+    /// Takes a segment out of service after an error.
+    pub(super) fn fail(&self, segment: &Arc<Segment>) {
+        count(&self.counters.io_errors);
+        if self.retire(segment) {
+            count(&self.counters.dropped_segments);
+        }
+    }
+
+    /// Takes a segment out of service: index, table, name. False if somebody else has begun to.
+    pub(super) fn retire(&self, segment: &Arc<Segment>) -> bool {
+        if segment.leaving.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        let unlisted = each_key(segment, Scope::Everything, &mut |visited| {
+            if let Some((url_hash, _)) = hashes_of(visited.key) {
+                self.index.remove(url_hash, place(visited.id));
+            }
+        });
+        if unlisted.is_err() || !segment.is_intact() {
+            self.index.remove_slot(segment.slot);
+        }
+        {
+            let mut name = segment.name.lock();
+            name.retired = true;
+            segment.retire();
+        }
+        if !self.forget(segment.id) {
+            // Its marks are reported until the name is gone, or a restart would bring its records back.
+            self.condemned.lock().push((segment.id, segment.records()));
+        }
+        self.withdraw(segment.id);
+        self.retry_condemned();
+        true
+    }
+
+    /// Removes both names a segment can have, durably. False if that failed.
+    pub(super) fn forget(&self, id: u32) -> bool {
+        let remove = |sealed| match self.media.remove(&file_name(id, sealed)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        let (sealed, open) = (remove(true), remove(false));
+        let removed = sealed.and(open).and_then(|()| self.media.sync_dir());
+        removed.inspect_err(|error| self.io_error(error)).is_ok()
+    }
+
+    fn retry_condemned(&self) {
+        let ids = self.condemned.lock().clone();
+        for (id, _) in ids {
+            if self.forget(id) {
+                self.condemned.lock().retain(|(condemned, _)| *condemned != id);
+            }
+        }
+    }
+}
