@@ -24,7 +24,7 @@ use super::fields;
 use super::key::{Event, KeyFor};
 use super::options::Options;
 use super::runtime::Runtime;
-use super::service::{Found, Shared, ask_inner, passed};
+use super::service::{self, Found, Shared, ask_inner, passed};
 use super::status::CacheStatus;
 
 /// A request that is not answered from the store at once.
@@ -76,6 +76,8 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
         C: http_body::Body<Error: Into<BoxError>> + Send + 'static,
     {
         let (base, status) = match self.look_up(found).await {
+            // Cannot be: a wait ends with what was found.
+            Found::Wait(_) => (None, CacheStatus::forwarded("miss")),
             Found::Use(hit, status) => return self.ask.serve(&self.options, &hit, status),
             Found::UseStale(hit, status) => {
                 // A request that wants nothing kept, or nothing sent on, is no reason to fetch.
@@ -96,10 +98,13 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
         self.obtain(inner, base, status).await
     }
 
-    /// What the store says, once it is known. Today a lookup never waits and everything is in `found`; one that has to wait for a slower tier does it
-    /// here, since whatever could be answered at once has been (`CacheService::cached`).
+    /// What the store says, once it is known: a lookup that has to wait for the second tier does it here, since whatever could be answered at once has
+    /// been (`CacheService::cached`).
     async fn look_up(&self, found: Found) -> Found {
-        found
+        match found {
+            Found::Wait(mut deferred) => service::found(&self.ask, poll_fn(|cx| deferred.poll(cx)).await),
+            found => found,
+        }
     }
 
     /// A request that asked for nothing to be kept.

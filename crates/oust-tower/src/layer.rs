@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use oust::Cache;
+use oust::site::Sites;
 use tower_layer::Layer;
 
 use super::key::SiteKeys;
@@ -23,7 +24,7 @@ pub struct CacheLayer<K = SiteKeys, R = Tokio> {
 impl CacheLayer {
     /// A layer on `cache`, with keys by its sites, default options, and fills on tokio.
     pub fn new(cache: Cache) -> Self {
-        let keys = SiteKeys::new(cache.sites().clone());
+        let keys = SiteKeys::new(Sites::clone(&cache.sites()));
         Self { shared: Arc::new(Shared { cache, keys, options: Arc::new(Options::new()), runtime: Tokio }) }
     }
 }

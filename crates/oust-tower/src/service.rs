@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
-use oust::cache::{Cache, Hit, Lookup};
+use oust::cache::{Cache, Deferred, Hit, Lookup};
 use oust::freshness::{Demand, RequestDirectives};
 use oust::{Key, Reason};
 use tower_service::Service;
@@ -51,6 +51,8 @@ pub(crate) enum Found {
     UseStale(Hit, CacheStatus),
     /// The origin must be asked; the hit may be validated.
     Ask(Option<Hit>, CacheStatus),
+    /// The disk must be waited for.
+    Wait(Deferred),
 }
 
 impl<S, K, R> CacheService<S, K, R> {
@@ -162,7 +164,7 @@ fn is_cacheable(method: &Method, body: &impl http_body::Body) -> bool {
 }
 
 /// What may be done with what was looked up.
-fn found(ask: &Ask, lookup: Lookup) -> Found {
+pub(crate) fn found(ask: &Ask, lookup: Lookup) -> Found {
     match lookup {
         Lookup::Hit(hit) => match demand(ask, &hit) {
             Demand::Use => {
@@ -195,6 +197,7 @@ fn found(ask: &Ask, lookup: Lookup) -> Found {
             Found::Ask(Some(hit), CacheStatus::because(reason))
         }
         Lookup::Miss(reason) => Found::Ask(None, CacheStatus::because(reason)),
+        Lookup::Deferred(deferred) => Found::Wait(deferred),
         // A later engine's outcome: asking the origin is always right.
         _ => Found::Ask(None, CacheStatus::forwarded("miss")),
     }
