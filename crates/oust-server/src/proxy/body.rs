@@ -32,6 +32,8 @@ pub(crate) enum Body {
         reader: FillReader,
         /// Bytes that are still to come.
         left: Option<u64>,
+        /// The last chunk, kept back until the fill has ended: whoever has read a response whole finds it stored.
+        last: Option<Bytes>,
     },
     /// Passed through.
     Stream(Timed),
@@ -74,14 +76,25 @@ impl http_body::Body for Body {
                 *left = left.saturating_sub(chunk.len() as u64);
                 Ok(Frame::data(chunk))
             })),
-            Self::Fill { reader, left } => Poll::Ready(match ready!(reader.poll_chunk(cx)) {
-                None => None,
-                Some(Ok(chunk)) => {
-                    *left = left.map(|left| left.saturating_sub(chunk.len() as u64));
-                    Some(Ok(Frame::data(chunk)))
+            Self::Fill { reader, left, last } => loop {
+                if last.is_some() {
+                    // All that was announced is here: how the fill ends is nothing to this client any more.
+                    drop(ready!(reader.poll_chunk(cx)));
                 }
-                Some(Err(_)) => Some(Err(BodyError::Broken)),
-            }),
+                if let Some(chunk) = last.take() {
+                    *left = Some(0);
+                    return Poll::Ready(Some(Ok(Frame::data(chunk))));
+                }
+                match ready!(reader.poll_chunk(cx)) {
+                    None => return Poll::Ready(None),
+                    Some(Err(_)) => return Poll::Ready(Some(Err(BodyError::Broken))),
+                    Some(Ok(chunk)) if *left == u64::try_from(chunk.len()).ok() => *last = Some(chunk),
+                    Some(Ok(chunk)) => {
+                        *left = left.map(|left| left.saturating_sub(chunk.len() as u64));
+                        return Poll::Ready(Some(Ok(Frame::data(chunk))));
+                    }
+                }
+            },
             Self::Stream(timed) => timed.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data))),
             Self::Answer(stream) => {
                 stream.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data).map_err(BodyError::Origin)))

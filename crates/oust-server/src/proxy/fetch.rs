@@ -176,7 +176,7 @@ impl Proxy {
         if conditional::not_modified(&ask.headers, answer.status, &headers, SystemTime::now()) {
             return not_modified(headers);
         }
-        let body = if ask.head_only { Body::Empty } else { Body::Fill { reader, left } };
+        let body = if ask.head_only { Body::Empty } else { Body::Fill { reader, left, last: None } };
         respond(answer.status, headers, body)
     }
 

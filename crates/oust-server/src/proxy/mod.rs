@@ -5,8 +5,8 @@ mod fetch;
 mod figures;
 mod head;
 mod status;
+mod upgrade;
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -20,20 +20,20 @@ use oust::freshness::{Demand, RequestDirectives};
 use oust::key::Key;
 use oust::site::Sites;
 
-pub(crate) use self::body::Body;
-pub(crate) use self::figures::{Figures, Seldom};
+pub(crate) use self::body::{Body, BodyError};
+pub(crate) use self::figures::{Counter, Figures, Seldom};
 
 use self::status::CacheStatus;
 use crate::config::{Config, Http, Server};
 use crate::engine::{self, NoKey};
-use crate::listen::Answer;
+use crate::listen::{Answer, Peer, Refused};
 use crate::origin::{self, Failure, Origins};
 
 /// What all connections share.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) cache: Cache,
-    pub(crate) figures: Figures,
+    pub(crate) figures: Arc<Figures>,
     sites: Sites,
     pub(crate) origins: Origins,
     server: Server,
@@ -55,55 +55,52 @@ struct Ask {
 impl Answer for Proxy {
     type Body = Body;
 
-    async fn answer(self: Arc<Self>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(self: Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
         self.figures.requests.add(1);
         let version = request.version();
-        let response = match self.clone().route(peer.ip(), request).await {
+        let response = match self.clone().route(peer, request).await {
             Ok(response) => response,
             Err(refusal) => refusal.into_response(),
         };
-        tracing::debug!(%peer, ?version, status = response.status().as_u16(), "answered");
+        tracing::debug!(peer = %peer.addr, ?version, status = response.status().as_u16(), "answered");
         response
-    }
-
-    fn opened(&self) {
-        self.figures.connections.add(1);
-        self.figures.open_connections.add(1);
-    }
-
-    fn closed(&self) {
-        self.figures.open_connections.sub(1);
     }
 }
 
 impl Proxy {
-    pub(crate) fn new(config: &Config, sites: Sites, cache: Cache) -> Self {
+    pub(crate) fn new(config: &Config, sites: Sites, cache: Cache, figures: Arc<Figures>) -> Self {
         let origins = Origins::new(&config.server, &config.sites, &sites);
+        Self { cache, figures, sites, origins, server: config.server.clone(), http: config.http.clone() }
+    }
+
+    /// One of a new configuration. Origins that are the same keep their connections and what is known of them. Needs a runtime.
+    pub(crate) fn renewed(&self, config: &Config, sites: Sites) -> Self {
         Self {
-            cache,
-            figures: Figures::default(),
+            cache: self.cache.clone(),
+            figures: self.figures.clone(),
+            origins: self.origins.renewed(&config.server, &config.sites, &sites),
             sites,
-            origins,
             server: config.server.clone(),
             http: config.http.clone(),
         }
     }
 
-    async fn route(self: Arc<Self>, peer: IpAddr, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-        let (parts, body) = request.into_parts();
+    async fn route(self: Arc<Self>, peer: Peer, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+        let (mut parts, body) = request.into_parts();
         if refused_method(&parts.method) {
             return Err(Refusal::Method);
         }
+        let upgrade = upgrade::Wanted::take(&mut parts);
         let mut headers = parts.headers;
         let authority = authority(&parts.uri, &headers)?;
-        let trusted = self.server.trusted_proxies.iter().any(|network| network.contains(&peer));
-        let scheme = if trusted { stated_scheme(&headers) } else { None }.unwrap_or("http");
+        let trusted = self.server.trusted_proxies.iter().any(|network| network.contains(&peer.addr.ip()));
+        let scheme = if trusted { stated_scheme(&headers) } else { None }.unwrap_or_else(|| peer.scheme());
         if parts.uri.scheme_str().is_some_and(|stated| stated != scheme) {
             return Err(Refusal::Misdirected);
         }
         let from_cache = head::is_from_cache(&headers);
         head::strip_hop_by_hop(&mut headers);
-        head::forwarded(&mut headers, peer, trusted, scheme);
+        head::forwarded(&mut headers, peer.addr.ip(), trusted, scheme);
         headers.remove(header::EXPECT);
 
         if parts.method == Method::OPTIONS && parts.uri.path() == "*" {
@@ -112,7 +109,7 @@ impl Proxy {
         let path_and_query = parts.uri.path_and_query().map_or("/", |text| text.as_str());
         let cacheable = matches!(parts.method, Method::GET | Method::HEAD);
         let has_body = !http_body::Body::is_end_stream(&body);
-        if cacheable && !has_body {
+        if cacheable && !has_body && upgrade.is_none() {
             headers.remove(header::CONTENT_LENGTH);
             match engine::key(&self.sites, scheme, &authority, path_and_query, &headers) {
                 Ok(key) => {
@@ -137,6 +134,9 @@ impl Proxy {
         let site_key = engine::key(&self.sites, scheme, &authority, "/", &headers)?;
         head::add_via(&mut headers, parts.version);
         let target = engine::target(&site_key);
+        if let Some(upgrade) = upgrade.filter(|_| !has_body) {
+            return Ok(upgrade.pass(&self, &target, parts.method, path_and_query, headers).await);
+        }
         let answer = self.origins.send(&target, parts.method, path_and_query, headers, body).await;
         Ok(self.pass(answer, CacheStatus::forwarded(fwd), None))
     }
@@ -252,9 +252,19 @@ impl Proxy {
 const CACHE_STATUS: header::HeaderName = header::HeaderName::from_static("cache-status");
 const ALLOW: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// Methods that are never passed on: a purge comes through the admin API only, and the others ask a proxy for what this one is not.
+/// Methods that are never passed on: they ask a proxy for what this one is not. PURGE does not come this far.
 fn refused_method(method: &Method) -> bool {
     matches!(*method, Method::CONNECT | Method::TRACE) || method.as_str().eq_ignore_ascii_case("purge")
+}
+
+/// The answer to a request that is refused before it is looked at. Of a bad one, the connection ends too.
+pub(crate) fn refused(code: StatusCode, detail: &str, reason: Refused) -> Response<Body> {
+    let mut response = failed(code, CacheStatus::own(detail).value(None));
+    response.extensions_mut().insert(reason);
+    if code == StatusCode::BAD_REQUEST {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// The host the request is for: that of an absolute target wins (RFC 9112 3.2.2), but `Host` must be there, once.
@@ -353,13 +363,14 @@ impl From<NoKey> for Refusal {
 
 impl Refusal {
     fn into_response(self) -> Response<Body> {
-        let (code, detail) = match self {
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method".to_owned()),
-            Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "unknown-host".to_owned()),
-            Self::Bad(message) => (StatusCode::BAD_REQUEST, message.to_owned()),
-            Self::Malformed(message) => (StatusCode::BAD_REQUEST, message),
+        let (code, reason, detail) = match self {
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, Refused::Method, "method".to_owned()),
+            Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, Refused::UnknownHost, "unknown-host".to_owned()),
+            Self::Bad(message) => (StatusCode::BAD_REQUEST, Refused::Host, message.to_owned()),
+            Self::Malformed(message) => (StatusCode::BAD_REQUEST, Refused::Host, message),
         };
         let mut response = failed(code, CacheStatus::own(&detail).value(None));
+        response.extensions_mut().insert(reason);
         if code == StatusCode::METHOD_NOT_ALLOWED {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(ALLOW));
         } else if code == StatusCode::BAD_REQUEST {
