@@ -369,12 +369,15 @@ fn http2_is_spoken_where_tls_agrees_on_it() {
     for (mode, version) in [("auto", "HTTP/2.0"), ("always", "HTTP/2.0")] {
         let origin = http2(Some(made.server(&["h2", "http/1.1"])));
         let rules = format!("origin_ca = {ca:?}\norigin_sni = \"origin.example\"\norigin_http2 = \"{mode}\"");
-        let oust = Oust::configured(&format!("h2-{mode}"), &site("", &[format!("https://{}", origin.addr)], &rules));
+        let oust = Oust::configured(
+            &format!("h2-{mode}"),
+            &site("threads = 1", &[format!("https://{}", origin.addr)], &rules),
+        );
         for path in ["/a", "/b", "/c"] {
             let answer = oust.get(path);
             assert_eq!(answer.text(), format!("{version} GET https://h.test{path} hosts=0"), "{answer:?}");
         }
-        assert_eq!(origin.connections.load(Ordering::SeqCst), 1, "one connection for all");
+        assert_eq!(origin.connections.load(Ordering::SeqCst), 1, "one connection for all of a thread");
         assert_eq!(*origin.names.lock().unwrap(), [Some("origin.example".to_owned())]);
         assert!(oust.get("/a").is_hit());
     }
@@ -392,13 +395,13 @@ fn http2_is_spoken_where_tls_agrees_on_it() {
 fn http2_without_tls_is_for_who_asks_for_it() {
     let origin = http2(None);
     let url = format!("http://{}", origin.addr);
-    let oust = Oust::configured("h2c", &site("", std::slice::from_ref(&url), "origin_http2 = \"always\""));
+    let oust = Oust::configured("h2c", &site("threads = 1", std::slice::from_ref(&url), "origin_http2 = \"always\""));
     let together: Vec<_> = (0..8).map(|number| ask(&oust, "GET", &format!("/{number}"), "")).collect();
     for (number, answer) in together.into_iter().enumerate() {
         let text = answer.join().unwrap().text();
         assert_eq!(text, format!("HTTP/2.0 GET http://h.test/{number} hosts=0"));
     }
-    assert_eq!(origin.connections.load(Ordering::SeqCst), 1, "one connection for all");
+    assert_eq!(origin.connections.load(Ordering::SeqCst), 1, "one connection for all of a thread");
     let posted = ask(&oust, "POST", "/p", "a body").join().unwrap();
     assert_eq!(posted.text(), "HTTP/2.0 POST http://h.test/p hosts=0");
     let garbage = Origin::scripted();
