@@ -15,7 +15,8 @@ use common::scripted::{Scripted, certified};
 use common::{Origin, Oust, PATIENCE, Response, behind, gate, request};
 
 fn site(server: &str, urls: &[String], rules: &str) -> String {
-    format!("[server]\n{server}\n[[site]]\nhosts = [\"*\"]\norigins = {urls:?}\n{rules}\n")
+    // Connections are kept by thread: with one, which is used next is no matter of chance.
+    format!("[server]\nthreads = 1\n{server}\n[[site]]\nhosts = [\"*\"]\norigins = {urls:?}\n{rules}\n")
 }
 
 fn ask(oust: &Oust, method: &'static str, path: &str, body: &'static str) -> std::thread::JoinHandle<Response> {
@@ -369,10 +370,7 @@ fn http2_is_spoken_where_tls_agrees_on_it() {
     for (mode, version) in [("auto", "HTTP/2.0"), ("always", "HTTP/2.0")] {
         let origin = http2(Some(made.server(&["h2", "http/1.1"])));
         let rules = format!("origin_ca = {ca:?}\norigin_sni = \"origin.example\"\norigin_http2 = \"{mode}\"");
-        let oust = Oust::configured(
-            &format!("h2-{mode}"),
-            &site("threads = 1", &[format!("https://{}", origin.addr)], &rules),
-        );
+        let oust = Oust::configured(&format!("h2-{mode}"), &site("", &[format!("https://{}", origin.addr)], &rules));
         for path in ["/a", "/b", "/c"] {
             let answer = oust.get(path);
             assert_eq!(answer.text(), format!("{version} GET https://h.test{path} hosts=0"), "{answer:?}");
@@ -395,7 +393,7 @@ fn http2_is_spoken_where_tls_agrees_on_it() {
 fn http2_without_tls_is_for_who_asks_for_it() {
     let origin = http2(None);
     let url = format!("http://{}", origin.addr);
-    let oust = Oust::configured("h2c", &site("threads = 1", std::slice::from_ref(&url), "origin_http2 = \"always\""));
+    let oust = Oust::configured("h2c", &site("", std::slice::from_ref(&url), "origin_http2 = \"always\""));
     let together: Vec<_> = (0..8).map(|number| ask(&oust, "GET", &format!("/{number}"), "")).collect();
     for (number, answer) in together.into_iter().enumerate() {
         let text = answer.join().unwrap().text();
