@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq;
 use crate::rate::Rate;
 
 /// An account: the hosts it may purge, and its credentials in each dialect it uses. A plain value; [`Api::new`](crate::Api::new) checks it.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Account {
     /// Its name, which purges carry into the history.
     pub name: String,
@@ -48,7 +48,7 @@ impl fmt::Debug for Account {
 }
 
 /// Credentials and rates at Azion.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Azion {
     /// Tokens of `Authorization: Token ...`.
     pub tokens: Vec<String>,
@@ -65,7 +65,7 @@ impl Default for Azion {
 }
 
 /// Credentials at Naver.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Naver {
     /// `x-ncp-iam-access-key`.
     pub access_key: String,
@@ -76,7 +76,7 @@ pub struct Naver {
 }
 
 /// Credentials at Medianova.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Medianova {
     /// UUID of the organization.
     pub organization: String,
@@ -91,7 +91,7 @@ pub struct Medianova {
 }
 
 /// Credentials and rate at CDNetworks.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Cdnetworks {
     /// Account name of the Basic scheme.
     pub user: String,
@@ -118,7 +118,7 @@ impl Default for Cdnetworks {
 }
 
 /// Credentials and quota at ImageKit.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ImageKit {
     /// The private key, user name of the Basic scheme.
     pub private_key: String,

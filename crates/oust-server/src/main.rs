@@ -6,10 +6,12 @@ mod cli;
 mod config;
 mod demo;
 mod engine;
+mod front;
 mod listen;
 mod openapi;
 mod origin;
 mod proxy;
+mod reload;
 mod serve;
 
 use std::process::ExitCode;

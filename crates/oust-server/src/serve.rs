@@ -7,15 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::admin::Admin;
-use crate::api::PurgeApis;
+use crate::admin::{Admin, Guards};
+use crate::api::{PurgeApis, Serving};
 use crate::config::Config;
 use crate::engine;
-use crate::listen::{Listeners, bind};
-use crate::proxy::Proxy;
+use crate::front::{AccessLog, Front};
+use crate::listen::tls::Certificates;
+use crate::listen::{Figures, Greeter, Limits, Listeners, Workers, bind};
+use crate::proxy::{self, Proxy};
+use crate::reload::{Parts, Reload, Source};
 
 /// Why the server does not run.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(crate) enum ServeError {
     /// The configuration asks for what the engine cannot be.
     Build(String),
     Runtime(io::Error),
+    /// A thread that serves has ended.
+    Thread(String),
 }
 
 impl fmt::Display for ServeError {
@@ -31,6 +37,7 @@ impl fmt::Display for ServeError {
         match self {
             Self::Bind(what, addr, error) => write!(f, "cannot open {what} {addr}: {error}"),
             Self::Build(message) => f.write_str(message),
+            Self::Thread(error) => write!(f, "a thread that serves has failed: {error}"),
             Self::Runtime(error) => write!(f, "cannot start: {error}"),
         }
     }
@@ -38,27 +45,37 @@ impl fmt::Display for ServeError {
 
 impl std::error::Error for ServeError {}
 
-/// Runs a server until a signal ends it.
-pub(crate) fn run(config: Config) -> Result<(), ServeError> {
-    let runtime = runtime(config.server.threads)?;
+/// Runs a server until a signal ends it. The configuration is the one `source` gives.
+pub(crate) fn run(config: Config, source: Source) -> Result<(), ServeError> {
+    let runtime = runtime()?;
     let result = runtime.block_on(async {
         // Before the first line of the log says that we are there to be signalled.
         let signals = Signals::new().map_err(ServeError::Runtime)?;
-        let running = Running::start(&config)?;
-        signals.stop().await;
-        running.drain().await;
-        Ok(())
+        let mut running = Running::start(config, source)?;
+        let reload = running.reload.clone();
+        tokio::select! {
+            () = signals.stop(&reload) => {
+                running.drain().await;
+                Ok(())
+            }
+            error = running.workers.failed() => {
+                // What its sockets took is lost, and half a server is worse than one that is started again.
+                tracing::error!(error, "a thread that serves has failed: draining");
+                running.drain().await;
+                Err(ServeError::Thread(error))
+            }
+        }
     });
     // Fills nobody waits for do not keep the process.
     runtime.shutdown_background();
     result
 }
 
-/// A runtime with as many threads as the configuration says.
-pub(crate) fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, ServeError> {
+/// What the admin API, the purge APIs and webhooks run on. Requests to `listen` are served by threads of their own.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, ServeError> {
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("oust")
+        .worker_threads(1)
+        .thread_name("oust-admin")
         .enable_all()
         .build()
         .map_err(ServeError::Runtime)
@@ -73,25 +90,21 @@ pub(crate) struct Running {
     pub(crate) admin: SocketAddr,
     /// Where its purge APIs are.
     pub(crate) api: Option<SocketAddr>,
+    pub(crate) reload: Arc<Reload>,
     state: Arc<Admin>,
+    front: Arc<Front>,
     stop_requests: watch::Sender<bool>,
-    stop_webhooks: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
-    /// Those that take requests.
-    serving: Vec<JoinHandle<()>>,
-    webhooks: Option<JoinHandle<()>>,
+    workers: Workers,
+    apis: Option<(Arc<Serving>, JoinHandle<()>)>,
     admin_task: JoinHandle<()>,
     drain_timeout: Duration,
 }
 
 impl Running {
     /// Opens everything, or nothing. Needs a runtime.
-    pub(crate) fn start(config: &Config) -> Result<Self, ServeError> {
-        let open = |what, addr| -> Result<(TcpListener, SocketAddr), ServeError> {
-            let listener = bind(addr).map_err(|error| ServeError::Bind(what, addr, error))?;
-            let real = listener.local_addr().map_err(|error| ServeError::Bind(what, addr, error))?;
-            Ok((listener, real))
-        };
+    pub(crate) fn start(config: Config, source: Source) -> Result<Self, ServeError> {
+        let build = |error: &dyn fmt::Display| ServeError::Build(error.to_string());
         let sites = engine::sites(&config.sites).map_err(|(_, message)| ServeError::Build(message))?;
         let cache = oust::Config::new()
             .edge_size(config.edge.size)
@@ -101,28 +114,90 @@ impl Running {
             .history(config.purge.history)
             .sites(sites.clone())
             .build()
-            .map_err(|error| ServeError::Build(error.to_string()))?;
-        let apis = PurgeApis::new(config, cache.clone()).map_err(|error| ServeError::Build(error.to_string()))?;
-        let proxy = Arc::new(Proxy::new(config, sites, cache));
-        let state = Arc::new(Admin::new(config, proxy.clone()));
+            .map_err(|error| build(&error))?;
+        let threads = config.server.threads;
+        let figures = Arc::new(Figures::new(threads));
+        let proxy_figures = Arc::new(proxy::Figures::default());
+        let proxy = Proxy::new(&config, sites, cache.clone(), proxy_figures.clone());
+        let certificates = match config.server.tls_listen.is_empty() {
+            true => None,
+            false => Some(Arc::new(Certificates::load(&config.certificates).map_err(ServeError::Build)?)),
+        };
+        let tls = certificates.clone().map(Certificates::acceptor).transpose().map_err(ServeError::Build)?;
 
-        let mut listeners = Vec::new();
+        let mut sockets: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
+        let mut open = |what, addr, greeter: &Greeter| {
+            let opened = bind(addr, threads).map_err(|error| ServeError::Bind(what, addr, error))?;
+            let real = opened.first().map_or(Ok(addr), std::net::TcpListener::local_addr);
+            for (thread, socket) in sockets.iter_mut().zip(opened) {
+                thread.push((socket, greeter.clone()));
+            }
+            real.map_err(|error| ServeError::Bind(what, addr, error))
+        };
         let mut listen = Vec::new();
         for addr in &config.server.listen {
-            let (listener, real) = open("listener", *addr)?;
-            listeners.push(listener);
-            listen.push(real);
+            listen.push(open("listener", *addr, &Greeter(None))?);
         }
-        let (admin_listener, admin) = open("admin listener", config.server.admin)?;
-
-        let api_listener = config.server.api.map(|addr| open("purge API listener", addr)).transpose()?;
-        if api_listener.is_none() && !config.accounts.is_empty() {
+        let mut tls_listen = Vec::new();
+        for addr in &config.server.tls_listen {
+            tls_listen.push(open("TLS listener", *addr, &Greeter(tls.clone()))?);
+        }
+        let one = |what, addr| -> Result<(std::net::TcpListener, SocketAddr), ServeError> {
+            let failed = |error| ServeError::Bind(what, addr, error);
+            let socket = bind(addr, 1).map_err(failed)?.pop().ok_or_else(|| failed(io::ErrorKind::Other.into()))?;
+            let real = socket.local_addr().map_err(failed)?;
+            Ok((socket, real))
+        };
+        let (admin_socket, admin) = one("admin listener", config.server.admin)?;
+        let admin_listener = TcpListener::from_std(admin_socket).map_err(ServeError::Runtime)?;
+        let api_socket = config.server.api.map(|addr| one("purge API listener", addr)).transpose()?;
+        if api_socket.is_none() && !config.accounts.is_empty() {
             tracing::warn!("there are accounts, but no `api` address to use them at");
         }
+        let log = AccessLog::open(&config.server.access_log)
+            .map_err(|error| ServeError::Build(format!("access_log: {error}")))?;
 
+        let front = Arc::new(Front::new(proxy, &config.server, figures.clone(), log));
+        let limits = Arc::new(Limits::new(&config.server));
         let (stop_requests, requests_stop) = watch::channel(false);
-        let (stop_webhooks, webhooks_stop) = watch::channel(false);
         let (stop_admin, mut admin_stop) = watch::channel(false);
+        let runtime = Handle::current();
+
+        let mut api = None;
+        let mut apis = None;
+        let mut api_limits = None;
+        if let Some((socket, real)) = api_socket {
+            api = Some(real);
+            let first = PurgeApis::new(&config, cache.clone()).map_err(|error| build(&error))?;
+            let serving = Arc::new(Serving::new(first, &runtime));
+            let limits = Arc::new(Limits::new(&config.server));
+            api_limits = Some((serving.clone(), limits.clone()));
+            // Its connections are none of those that are counted.
+            let figures = Arc::new(Figures::new(1));
+            let listeners = Listeners::new(vec![(socket, Greeter(None))], serving.clone(), limits, figures);
+            let stop = requests_stop.clone();
+            let task = tokio::spawn(async move {
+                if let Err(error) = listeners.serve(stop).await {
+                    tracing::error!(error, "the purge APIs failed");
+                }
+            });
+            apis = Some((serving, task));
+        }
+        let drain_timeout = config.server.drain_timeout;
+        let guards = Arc::new(Guards::new(config.server.admin_tokens.clone()));
+        let max_batch = config.purge.max_batch;
+        let parts = Parts {
+            cache: cache.clone(),
+            front: front.clone(),
+            guards: guards.clone(),
+            limits: limits.clone(),
+            figures: figures.clone(),
+            certificates,
+            apis: api_limits,
+            runtime,
+        };
+        let reload = Arc::new(Reload::new(source, config, parts));
+        let state = Arc::new(Admin::new(cache, proxy_figures, front.clone(), guards, reload.clone(), max_batch));
         let router = state.clone().router();
         let admin_task = tokio::spawn(async move {
             let stopped = async move {
@@ -133,60 +208,59 @@ impl Running {
                 tracing::error!(%error, "admin API failed");
             }
         });
-        let listeners = Listeners::new(listeners, proxy, &config.server);
-        let mut serving = vec![tokio::spawn(listeners.serve(requests_stop.clone()))];
-        let mut webhooks = None;
-        let api = api_listener.map(|(listener, real)| {
-            webhooks = Some(tokio::spawn(apis.webhooks().serve(webhooks_stop)));
-            let listeners = Listeners::new(vec![listener], Arc::new(apis), &config.server);
-            serving.push(tokio::spawn(listeners.serve(requests_stop)));
-            real
-        });
+        let threads = sockets
+            .into_iter()
+            .map(|sockets| Listeners::new(sockets, front.clone(), limits.clone(), figures.clone()))
+            .collect();
+        let workers = Workers::start(threads, &requests_stop).map_err(ServeError::Runtime)?;
         // Before the log says so: whoever waits for its line may ask at once.
         state.set_open();
         for addr in &listen {
             tracing::info!(%addr, "listening");
         }
+        for addr in &tls_listen {
+            tracing::info!(%addr, "tls");
+        }
         if let Some(addr) = api {
             tracing::info!(%addr, "api");
         }
         tracing::info!(addr = %admin, "admin");
-        let drain_timeout = config.server.drain_timeout;
         Ok(Self {
             listen,
             admin,
             api,
+            reload,
             state,
+            front,
             stop_requests,
-            stop_webhooks,
             stop_admin,
-            serving,
-            webhooks,
+            workers,
+            apis,
             admin_task,
             drain_timeout,
         })
     }
 
     /// Takes no new connections, lets requests in flight end for as long as configured, and stops.
-    pub(crate) async fn drain(self) {
+    pub(crate) async fn drain(mut self) {
         tracing::info!("draining");
         self.state.set_draining();
         self.stop_requests.send_replace(true);
         let ended = async {
-            for task in self.serving {
+            self.workers.ended().await;
+            if let Some((serving, task)) = self.apis {
                 // Whether it ended well is told where it ended.
                 drop(task.await);
-            }
-            // After the purges that may still want one called.
-            self.stop_webhooks.send_replace(true);
-            if let Some(webhooks) = self.webhooks {
-                drop(webhooks.await);
+                // After the purges that may still want one called.
+                serving.end().await;
             }
         };
         match tokio::time::timeout(self.drain_timeout, ended).await {
             Ok(()) => tracing::info!("drained"),
             Err(_) => tracing::warn!("drain timeout: connections are cut"),
         }
+        let front = self.front;
+        drop(tokio::task::spawn_blocking(move || front.log.flush()).await);
         // Last, so that readiness and figures can be asked for until the end.
         self.stop_admin.send_replace(true);
         if tokio::time::timeout(Duration::from_secs(1), self.admin_task).await.is_err() {
@@ -197,7 +271,11 @@ impl Running {
 
 /// Waits for a signal that ends the process.
 pub(crate) async fn stop_signal() -> io::Result<()> {
-    Signals::new()?.stop().await;
+    let Signals { mut term, mut int, .. } = Signals::new()?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
     Ok(())
 }
 
@@ -218,13 +296,17 @@ impl Signals {
         })
     }
 
-    async fn stop(mut self) {
+    /// Returns when one says so; those that ask for a reload are followed.
+    async fn stop(mut self, reload: &Arc<Reload>) {
         loop {
             tokio::select! {
                 _ = self.term.recv() => return,
                 _ = self.int.recv() => return,
-                // Its default is to end the process, which nobody who sends it here means.
-                _ = self.hup.recv() => tracing::warn!("reloading the configuration is not built yet: SIGHUP ignored"),
+                _ = self.hup.recv() => {
+                    let reload = reload.clone();
+                    // What comes of it is in the log.
+                    drop(tokio::task::spawn_blocking(move || drop(reload.reload())).await);
+                }
             }
         }
     }

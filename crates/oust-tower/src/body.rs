@@ -36,10 +36,41 @@ pin_project! {
         // A text of ours.
         Text { text: Bytes },
         // A fill in progress, with the length still to come if the origin told it.
-        Fill { reader: Box<FillReader>, left: Option<u64> },
+        Fill { reading: Box<Reading>, left: Option<u64> },
         // Ranges of either.
         Cut { cut: Box<Cut> },
         Pass { #[pin] body: B },
+    }
+}
+
+/// A reader of a fill.
+struct Reading {
+    reader: FillReader,
+    /// The last chunk, kept back until the fill has ended: whoever has read a response whole finds it stored.
+    last: Option<Bytes>,
+}
+
+impl Reading {
+    fn poll_chunk(&mut self, left: &mut Option<u64>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        loop {
+            if self.last.is_some() {
+                // All that was announced is here: how the fill ends is nothing to this client any more.
+                drop(ready!(self.reader.poll_chunk(cx)));
+            }
+            if let Some(chunk) = self.last.take() {
+                *left = Some(0);
+                return Poll::Ready(Some(Ok(chunk)));
+            }
+            match ready!(self.reader.poll_chunk(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(_)) => return Poll::Ready(Some(Err(BodyError::BROKEN))),
+                Some(Ok(chunk)) if *left == u64::try_from(chunk.len()).ok() => self.last = Some(chunk),
+                Some(Ok(chunk)) => {
+                    *left = left.map(|left| left.saturating_sub(chunk.len() as u64));
+                    return Poll::Ready(Some(Ok(chunk)));
+                }
+            }
+        }
     }
 }
 
@@ -64,7 +95,7 @@ impl<B> Body<B> {
     }
 
     pub(crate) fn fill(reader: FillReader, left: Option<u64>) -> Self {
-        Self { kind: Kind::Fill { reader: Box::new(reader), left } }
+        Self { kind: Kind::Fill { reading: Box::new(Reading { reader, last: None }), left } }
     }
 
     pub(crate) fn cut(cut: Cut) -> Self {
@@ -87,14 +118,9 @@ where
                 *left = left.saturating_sub(chunk.len() as u64);
                 Ok(Frame::data(chunk))
             })),
-            Projected::Fill { reader, left } => Poll::Ready(match ready!(reader.poll_chunk(cx)) {
-                None => None,
-                Some(Ok(chunk)) => {
-                    *left = left.map(|left| left.saturating_sub(chunk.len() as u64));
-                    Some(Ok(Frame::data(chunk)))
-                }
-                Some(Err(_)) => Some(Err(BodyError::BROKEN)),
-            }),
+            Projected::Fill { reading, left } => {
+                reading.poll_chunk(left, cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+            }
             Projected::Cut { cut } => cut.poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data))),
             Projected::Pass { body } => body.poll_frame(cx).map(|frame| {
                 frame.map(|frame| {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
 use oust::freshness::{Assessment, Exchange, Policy};
 
 use super::ask;
@@ -103,6 +103,11 @@ impl Options {
     /// An answer of the cache's own, such as the refusal of a request, with its `Cache-Status` and the reason in it. Nothing to keep.
     pub fn own_answer<B>(&self, status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Response<Body<B>> {
         ask::own(self, status, &CacheStatus::own(detail), None)
+    }
+
+    /// Adds this cache to the `Via` of a request received by `version`.
+    pub fn add_via(&self, headers: &mut HeaderMap, version: Version) {
+        headers.append(header::VIA, self.via(version).clone());
     }
 
     /// An answer that was fetched around the cache, as it is, with `Cache-Status` (`fwd` is its word for why) and `Via`. Hop-by-hop fields are the

@@ -1,7 +1,9 @@
 //! Who may use the admin API.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::header;
 use http::{HeaderMap, StatusCode};
 use subtle::{Choice, ConstantTimeEq};
@@ -9,19 +11,44 @@ use subtle::{Choice, ConstantTimeEq};
 use super::problem::Problem;
 use crate::config::{Role, Token};
 
+/// The tokens of now.
+#[derive(Debug)]
+pub(crate) struct Guards(ArcSwap<Guard>);
+
+impl Guards {
+    pub(crate) fn new(tokens: Vec<Token>) -> Self {
+        Self(ArcSwap::from_pointee(Guard::new(tokens)))
+    }
+
+    /// From now on these count.
+    pub(crate) fn set(&self, tokens: Vec<Token>) {
+        self.0.store(Arc::new(Guard::new(tokens)));
+    }
+
+    /// As [`Guard::admit`].
+    pub(super) fn admit(&self, headers: &HeaderMap, needs: Role) -> Result<String, Problem> {
+        self.0.load().admit(headers, needs)
+    }
+
+    /// As [`Guard::admit_probe`].
+    pub(super) fn admit_probe(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        self.0.load().admit_probe(headers)
+    }
+}
+
 /// Decides on each request.
 #[derive(Debug)]
-pub(super) struct Guard {
+struct Guard {
     tokens: Vec<Token>,
 }
 
 impl Guard {
-    pub(super) fn new(tokens: Vec<Token>) -> Self {
+    fn new(tokens: Vec<Token>) -> Self {
         Self { tokens }
     }
 
     /// The name of who asks, if that is somebody who may.
-    pub(super) fn admit(&self, headers: &HeaderMap, needs: Role) -> Result<String, Problem> {
+    fn admit(&self, headers: &HeaderMap, needs: Role) -> Result<String, Problem> {
         self.admit_probe(headers)?;
         if self.tokens.is_empty() {
             return Ok("local".to_owned());
@@ -42,7 +69,7 @@ impl Guard {
     }
 
     /// Whether a request that needs no token may be answered.
-    pub(super) fn admit_probe(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    fn admit_probe(&self, headers: &HeaderMap) -> Result<(), Problem> {
         // Only a loopback listener runs without tokens. A page in a browser on this machine reaches it too, but under a name of its own.
         if self.tokens.is_empty() && !has_loopback_host(headers) {
             return Err(Problem::new(

@@ -7,10 +7,12 @@ use oust::cache::Stats;
 use oust::purge::Usage;
 use serde_json::{Map, Value, json};
 
+use crate::front::Front;
+use crate::listen::{BOUNDS, Refused};
 use crate::proxy::Figures;
 
 /// `GET /v1/stats`.
-pub(super) fn json(stats: &Stats, figures: &Figures, uptime: Duration) -> Value {
+pub(super) fn json(stats: &Stats, figures: &Figures, front: &Front, uptime: Duration) -> Value {
     let by_reason = |counts: &[(oust::Reason, u64)]| -> Map<String, Value> {
         counts.iter().map(|(reason, count)| (reason.to_string(), json!(count))).collect()
     };
@@ -36,7 +38,18 @@ pub(super) fn json(stats: &Stats, figures: &Figures, uptime: Duration) -> Value 
             "stored": stats.stored,
             "skipped": by_reason(&stats.skipped),
         },
-        "connections": { "total": figures.connections.get(), "open": figures.open_connections.get() },
+        "connections": {
+            "total": front.figures.connections.get(),
+            "open": front.figures.open.get(),
+            "http1": front.figures.http1.get(),
+            "http2": front.figures.http2.get(),
+            "tls": front.figures.tls.get(),
+            "tls_failed": front.figures.tls_failed.get(),
+            "upgraded": front.figures.upgraded.get(),
+        },
+        "refused": refused(front).map(|(name, count)| (name.to_owned(), json!(count))).collect::<Map<_, _>>(),
+        "access_log": { "written": front.log.written(), "dropped": front.log.dropped() },
+        "reloads": { "done": front.figures.reloads.get(), "failed": front.figures.reloads_failed.get() },
         "edge": {
             "objects": stats.objects,
             "bytes": stats.bytes,
@@ -57,7 +70,7 @@ pub(super) fn json(stats: &Stats, figures: &Figures, uptime: Duration) -> Value 
 }
 
 /// `GET /metrics`.
-pub(super) fn exposition(stats: &Stats, figures: &Figures, usage: &[Usage]) -> String {
+pub(super) fn exposition(stats: &Stats, figures: &Figures, front: &Front, usage: &[Usage]) -> String {
     let mut text = Text(String::new());
     text.one("oust_requests_total", "counter", "Requests taken.", figures.requests.get());
     text.one("oust_requests_passed_total", "counter", "Requests passed through.", figures.passed.get());
@@ -70,8 +83,7 @@ pub(super) fn exposition(stats: &Stats, figures: &Figures, usage: &[Usage]) -> S
     );
     text.one("oust_fetches_total", "counter", "Fills begun.", figures.fetches.get());
     text.one("oust_origin_errors_total", "counter", "Requests that got no answer.", figures.origin_errors.get());
-    text.one("oust_connections_total", "counter", "Connections accepted.", figures.connections.get());
-    text.one("oust_connections_open", "gauge", "Connections now.", figures.open_connections.get());
+    text.connections(front);
 
     text.one("oust_hits_total", "counter", "Fresh answers from the store.", stats.hits);
     text.one("oust_stale_total", "counter", "Lookups that found something stale but usable.", stats.stale);
@@ -104,6 +116,11 @@ pub(super) fn exposition(stats: &Stats, figures: &Figures, usage: &[Usage]) -> S
     text.0
 }
 
+/// What was refused, by reason.
+fn refused(front: &Front) -> impl Iterator<Item = (&'static str, u64)> {
+    Refused::all().map(|why| (why.as_str(), front.figures.refused(why)))
+}
+
 struct Text(String);
 
 impl Text {
@@ -118,6 +135,46 @@ impl Text {
     fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
         self.family(name, kind, help);
         self.sample(name, "", value);
+    }
+
+    fn connections(&mut self, front: &Front) {
+        let figures = &front.figures;
+        self.one("oust_connections_total", "counter", "Connections accepted.", figures.connections.get());
+        self.one("oust_connections_open", "gauge", "Connections now.", figures.open.get());
+        self.family(
+            "oust_protocol_connections_total",
+            "counter",
+            "Connections by the protocol they turned out to speak.",
+        );
+        self.sample("oust_protocol_connections_total", "{protocol=\"http/1\"}", figures.http1.get());
+        self.sample("oust_protocol_connections_total", "{protocol=\"h2\"}", figures.http2.get());
+        self.one("oust_tls_handshakes_total", "counter", "TLS handshakes that succeeded.", figures.tls.get());
+        self.one(
+            "oust_tls_handshakes_failed_total",
+            "counter",
+            "TLS handshakes that failed.",
+            figures.tls_failed.get(),
+        );
+        self.one("oust_upgrades_total", "counter", "Connections joined with an origin's.", figures.upgraded.get());
+        self.family("oust_refused_total", "counter", "Requests and connections refused.");
+        for (reason, count) in refused(front) {
+            self.sample("oust_refused_total", &format!("{{reason=\"{reason}\"}}"), count);
+        }
+        self.one("oust_access_log_lines_total", "counter", "Lines of the access log.", front.log.written());
+        self.one("oust_access_log_dropped_total", "counter", "Lines it had no room for.", front.log.dropped());
+        self.one("oust_reloads_total", "counter", "Configurations taken.", figures.reloads.get());
+        self.one("oust_reloads_failed_total", "counter", "Configurations refused.", figures.reloads_failed.get());
+
+        let name = "oust_request_duration_seconds";
+        let durations = figures.durations();
+        self.family(name, "histogram", "Time from a request's head to its answer's.");
+        for (bound, count) in BOUNDS.iter().zip(durations.within) {
+            let seconds = Duration::from_micros(*bound).as_secs_f64();
+            self.sample(&format!("{name}_bucket"), &format!("{{le=\"{seconds}\"}}"), count);
+        }
+        self.sample(&format!("{name}_bucket"), "{le=\"+Inf\"}", durations.count);
+        self.sample(&format!("{name}_sum"), "", Duration::from_micros(durations.micros).as_secs_f64());
+        self.sample(&format!("{name}_count"), "", durations.count);
     }
 
     /// The budgets of rules that no table answers, of the hosts and directories that use most of them. Canonical texts need no escaping.

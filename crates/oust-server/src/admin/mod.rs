@@ -16,14 +16,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
+use oust::Cache;
 use oust::purge::{Purge, PurgeError, PurgeId, Selector};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use self::auth::Guard;
-use self::problem::Problem;
-use crate::config::{Config, Role};
-use crate::proxy::Proxy;
+pub(crate) use self::auth::Guards;
+pub(crate) use self::problem::Problem;
+pub(crate) use self::wire::ack as acknowledgement;
+
+use crate::config::Role;
+use crate::front::Front;
+use crate::proxy::Figures;
+use crate::reload::Reload;
 
 /// Largest body of a request: ten thousand selectors of a kilobyte and more.
 const MAX_BODY: usize = 16 << 20;
@@ -38,8 +43,11 @@ const MAX_PAGE: usize = 1000;
 /// What every request of the API needs.
 #[derive(Debug)]
 pub(crate) struct Admin {
-    proxy: Arc<Proxy>,
-    guard: Guard,
+    cache: Cache,
+    figures: Arc<Figures>,
+    front: Arc<Front>,
+    guard: Arc<Guards>,
+    reload: Arc<Reload>,
     max_batch: usize,
     started: Instant,
     /// Listeners are open.
@@ -49,15 +57,16 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    pub(crate) fn new(config: &Config, proxy: Arc<Proxy>) -> Self {
-        Self {
-            proxy,
-            guard: Guard::new(config.server.admin_tokens.clone()),
-            max_batch: config.purge.max_batch,
-            started: Instant::now(),
-            open: AtomicBool::new(false),
-            draining: AtomicBool::new(false),
-        }
+    pub(crate) fn new(
+        cache: Cache,
+        figures: Arc<Figures>,
+        front: Arc<Front>,
+        guard: Arc<Guards>,
+        reload: Arc<Reload>,
+        max_batch: usize,
+    ) -> Self {
+        let (open, draining) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { cache, figures, front, guard, reload, max_batch, started: Instant::now(), open, draining }
     }
 
     /// From now on the proxy takes requests.
@@ -97,7 +106,7 @@ async fn purge(State(admin): Shared, request: Request) -> Result<Response, Probl
     let by = admin.guard.admit(request.headers(), Role::Purge)?;
     let body = json_body(request).await?;
     let purge = wire::purge(&body, by, admin.max_batch)?;
-    let record = off_loop(move || admin.proxy.cache.purge(&purge)).await??;
+    let record = off_loop(move || admin.cache.purge(&purge)).await??;
     tracing::debug!(id = %record.id, rules = record.rules, by = record.by, "purged");
     Ok(json_response(&wire::ack(&record)))
 }
@@ -106,7 +115,7 @@ async fn explain(State(admin): Shared, request: Request) -> Result<Response, Pro
     let by = admin.guard.admit(request.headers(), Role::Read)?;
     let body = json_body(request).await?;
     let purge: Purge = wire::purge(&body, by, admin.max_batch)?;
-    let explained = off_loop(move || admin.proxy.cache.explain(&purge, EXPLAIN_BUDGET)).await??;
+    let explained = off_loop(move || admin.cache.explain(&purge, EXPLAIN_BUDGET)).await??;
     let mut edge = wire::count(explained.edge);
     if let Some(edge) = edge.as_object_mut() {
         edge.insert("sample".to_owned(), json!(explained.sample));
@@ -133,7 +142,7 @@ async fn history(State(admin): Shared, headers: HeaderMap, request: Request) -> 
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Problem::bad(format!("`limit` is 1 to {MAX_PAGE}")));
     }
-    let records = admin.proxy.cache.purge_records(before, limit);
+    let records = admin.cache.purge_records(before, limit);
     // A full page may have another behind it; a short one has not.
     let next = records.last().filter(|_| records.len() == limit).map(|record| record.id.to_string());
     let purges: Vec<Value> = records.iter().map(wire::record).collect();
@@ -144,7 +153,7 @@ async fn one_purge(State(admin): Shared, Path(id): Path<String>, headers: Header
     admin.guard.admit(&headers, Role::Read)?;
     let unknown = || Problem::new(StatusCode::NOT_FOUND, "no such purge, or it has left the history");
     let id: PurgeId = id.parse().map_err(|()| unknown())?;
-    let record = admin.proxy.cache.purge_record(id).ok_or_else(unknown)?;
+    let record = admin.cache.purge_record(id).ok_or_else(unknown)?;
     Ok(json_response(&wire::record(&record)))
 }
 
@@ -163,7 +172,7 @@ async fn objects(State(admin): Shared, headers: HeaderMap, request: Request) -> 
         (None, Some(key)) => Selector::Key(key),
         _ => return Err(Problem::bad("give `url` or `key`")),
     };
-    let found = off_loop(move || admin.proxy.cache.objects(&selector)).await??;
+    let found = off_loop(move || admin.cache.objects(&selector)).await??;
     let objects: Vec<Value> = found
         .into_iter()
         .map(|object| {
@@ -189,22 +198,32 @@ async fn objects(State(admin): Shared, headers: HeaderMap, request: Request) -> 
 
 async fn stats(State(admin): Shared, headers: HeaderMap) -> Result<Response, Problem> {
     admin.guard.admit(&headers, Role::Read)?;
-    let stats = admin.proxy.cache.stats();
-    Ok(json_response(&metrics::json(&stats, &admin.proxy.figures, admin.started.elapsed())))
+    let stats = admin.cache.stats();
+    Ok(json_response(&metrics::json(&stats, &admin.figures, &admin.front, admin.started.elapsed())))
 }
 
 async fn exposition(State(admin): Shared, headers: HeaderMap) -> Result<Response, Problem> {
     admin.guard.admit(&headers, Role::Read)?;
-    let text =
-        metrics::exposition(&admin.proxy.cache.stats(), &admin.proxy.figures, &admin.proxy.cache.rule_usage(USAGE))
-            + &admin.proxy.origins.exposition();
+    let usage = admin.cache.rule_usage(USAGE);
+    let text = metrics::exposition(&admin.cache.stats(), &admin.figures, &admin.front, &usage)
+        + &admin.front.origins_exposition();
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
 }
 
 async fn reload(State(admin): Shared, headers: HeaderMap) -> Result<Response, Problem> {
     admin.guard.admit(&headers, Role::Admin)?;
-    Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "reloading the configuration is not built yet"))
+    let reload = admin.reload.clone();
+    let result = tokio::task::spawn_blocking(move || reload.reload())
+        .await
+        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the request could not be carried out"))?;
+    match result {
+        Ok(restart) => Ok(json_response(&json!({ "reloaded": true, "restart": restart }))),
+        Err(errors) => {
+            let detail = "the configuration is kept as it was: see `errors`";
+            Err(Problem::bad(detail).errors(errors))
+        }
+    }
 }
 
 async fn healthz(State(admin): Shared, headers: HeaderMap) -> Result<Response, Problem> {

@@ -2,8 +2,8 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
 use oust::purge::{PurgeError, PurgeErrorKind};
 use serde_json::{Map, Value, json};
 
@@ -19,15 +19,17 @@ struct Told {
     position: Option<usize>,
     limit: Option<Value>,
     header: Option<(HeaderName, HeaderValue)>,
+    errors: Vec<String>,
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self(Box::new(Told { status, detail, selector: None, position: None, limit: None, header: None }))
+        let (selector, position, limit, header, errors) = (None, None, None, None, Vec::new());
+        Self(Box::new(Told { status, detail, selector, position, limit, header, errors }))
     }
 
-    pub(super) fn bad(detail: impl Into<String>) -> Self {
+    pub(crate) fn bad(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
@@ -39,6 +41,37 @@ impl Problem {
     pub(super) fn limit(mut self, name: &str, value: u64) -> Self {
         self.0.limit = Some(json!({ "name": name, "value": value }));
         self
+    }
+
+    /// All that is wrong, where that is a list.
+    pub(super) fn errors(mut self, errors: Vec<String>) -> Self {
+        self.0.errors = errors;
+        self
+    }
+
+    /// Status, fields and body of the answer.
+    pub(crate) fn into_parts(self) -> (StatusCode, HeaderMap, String) {
+        let told = *self.0;
+        let mut body = Map::new();
+        body.insert("status".to_owned(), json!(told.status.as_u16()));
+        body.insert("title".to_owned(), json!(told.status.canonical_reason().unwrap_or("Error")));
+        body.insert("detail".to_owned(), json!(told.detail));
+        for (name, value) in [
+            ("selector", told.selector.map(|index| json!(index))),
+            ("position", told.position.map(|at| json!(at))),
+            ("limit", told.limit),
+            ("errors", (!told.errors.is_empty()).then(|| json!(told.errors))),
+        ] {
+            if let Some(value) = value {
+                body.insert(name.to_owned(), value);
+            }
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some((name, value)) = told.header {
+            headers.insert(name, value);
+        }
+        (told.status, headers, Value::Object(body).to_string())
     }
 
     pub(super) fn header(mut self, name: HeaderName, value: &'static str) -> Self {
@@ -71,27 +104,10 @@ impl From<PurgeError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let told = *self.0;
-        let mut body = Map::new();
-        body.insert("status".to_owned(), json!(told.status.as_u16()));
-        body.insert("title".to_owned(), json!(told.status.canonical_reason().unwrap_or("Error")));
-        body.insert("detail".to_owned(), json!(told.detail));
-        for (name, value) in [
-            ("selector", told.selector.map(|index| json!(index))),
-            ("position", told.position.map(|at| json!(at))),
-            ("limit", told.limit),
-        ] {
-            if let Some(value) = value {
-                body.insert(name.to_owned(), value);
-            }
-        }
-        let mut response = Response::new(Body::from(Value::Object(body).to_string()));
-        *response.status_mut() = told.status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some((name, value)) = told.header {
-            headers.insert(name, value);
-        }
+        let (status, headers, body) = self.into_parts();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
         response
     }
 }

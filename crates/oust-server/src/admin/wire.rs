@@ -175,7 +175,7 @@ pub(crate) fn selector(selector: &Selector) -> Value {
 }
 
 /// What `POST /v1/purges` answers.
-pub(super) fn ack(record: &PurgeRecord) -> Value {
+pub(crate) fn ack(record: &PurgeRecord) -> Value {
     json!({
         "id": record.id.to_string(),
         "epoch": record.id.epoch,

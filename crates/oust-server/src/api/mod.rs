@@ -2,6 +2,7 @@
 
 mod address;
 mod body;
+mod serving;
 mod webhook;
 
 use std::net::SocketAddr;
@@ -17,10 +18,11 @@ use oust::site::Sites;
 use oust_api::{AccountError, Api, MAX_BODY};
 
 use self::body::{Room, Unread};
-pub(crate) use self::webhook::Webhooks;
+pub(crate) use self::serving::Serving;
+use self::webhook::Webhooks;
 
 use crate::config::{AccountEntry, Config};
-use crate::listen::Answer;
+use crate::listen::{Answer, Peer};
 use crate::proxy::Body;
 
 /// The purge APIs of a server.
@@ -50,7 +52,7 @@ impl PurgeApis {
     }
 
     /// What calls its webhooks.
-    pub(crate) fn webhooks(&self) -> Webhooks {
+    fn webhooks(&self) -> Webhooks {
         Webhooks::new(self.api.clone())
     }
 
@@ -84,7 +86,8 @@ impl PurgeApis {
 impl Answer for PurgeApis {
     type Body = Full<Bytes>;
 
-    async fn answer(self: Arc<Self>, peer: SocketAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(self: Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let peer = peer.addr;
         let begun = Instant::now();
         // The path alone: header fields, queries and bodies may hold what is not for a log.
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());

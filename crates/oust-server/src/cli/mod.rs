@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Origin, Site, parse_size};
+use crate::reload::Source;
 use crate::serve::ServeError;
 
 /// Exit codes: what went wrong decides, not where.
@@ -60,7 +61,7 @@ enum Command {
 }
 
 /// Flags of `serve`; they win over the file.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct Serve {
     /// Configuration file (TOML).
     #[arg(long, value_name = "FILE")]
@@ -82,10 +83,10 @@ struct Serve {
     edge_size: Option<u64>,
     /// Directory of the L2 tier (not built yet).
     #[arg(long, value_name = "DIR", hide = true)]
-    l2_dir: Option<String>,
+    l2_dir: Option<PathBuf>,
     /// Size of the L2 tier (not built yet).
-    #[arg(long, value_name = "SIZE", hide = true)]
-    l2_size: Option<String>,
+    #[arg(long, value_name = "SIZE", hide = true, value_parser = parse_size)]
+    l2_size: Option<u64>,
     /// Discard what the L2 tier holds (not built yet).
     #[arg(long, hide = true)]
     distrust_l2: bool,
@@ -100,7 +101,7 @@ pub(crate) fn run() -> ExitCode {
     // The demo talks to its user on stdout; a log between its lines is for those who ask for one.
     log_to_stderr(if matches!(cli.command, Command::Demo { .. }) { "warn" } else { "info" });
     let result = match cli.command {
-        Command::Serve(flags) => configuration(flags).and_then(serve),
+        Command::Serve(flags) => serve(flags),
         Command::Demo { once } => crate::demo::run(once).map_err(Exit::failed),
         Command::Match(args) => return exit(args.run()),
         Command::Purge(args) => args.run(),
@@ -148,19 +149,10 @@ fn log_to_stderr(default: &str) {
         .init();
 }
 
-/// File and flags together.
-fn configuration(flags: Serve) -> Result<Config, Exit> {
-    for (given, flag, what) in [
-        (flags.l2_dir.is_some(), "--l2-dir", "the L2 tier"),
-        (flags.l2_size.is_some(), "--l2-size", "the L2 tier"),
-        (flags.distrust_l2, "--distrust-l2", "the L2 tier"),
-    ] {
-        if given {
-            return Err(Exit::usage(format!("{flag} is not supported: {what} is not built yet")));
-        }
-    }
+/// File and flags together, or all that is wrong with them.
+fn configuration(flags: Serve) -> Result<Config, Vec<String>> {
     let mut config = match &flags.config {
-        Some(file) => Config::load(file).map_err(Exit::usage)?,
+        Some(file) => Config::load(file).map_err(|errors| errors.lines())?,
         None => Config::default(),
     };
     if !flags.listen.is_empty() {
@@ -181,12 +173,26 @@ fn configuration(flags: Serve) -> Result<Config, Exit> {
     if let Some(threads) = flags.threads {
         config.server.threads = threads.into();
     }
-    config.check_whole().map_err(Exit::usage)?;
+    if flags.l2_dir.is_some() || flags.l2_size.is_some() || flags.distrust_l2 {
+        let l2 = config.l2.get_or_insert_with(Default::default);
+        if let Some(dir) = flags.l2_dir {
+            l2.dir = dir;
+        }
+        if let Some(size) = flags.l2_size {
+            l2.size = size;
+        }
+        l2.distrust = flags.distrust_l2;
+        if l2.dir.as_os_str().is_empty() || l2.size == 0 {
+            return Err(vec!["an L2 tier needs a directory and a size: --l2-dir and --l2-size, or [l2]".to_owned()]);
+        }
+    }
+    config.check_whole().map_err(|error| vec![error])?;
     Ok(config)
 }
 
-fn serve(config: Config) -> Result<(), Exit> {
-    crate::serve::run(config).map_err(|error| match error {
+fn serve(flags: Serve) -> Result<(), Exit> {
+    let config = configuration(flags.clone()).map_err(|errors| Exit::usage(errors.join("\n")))?;
+    crate::serve::run(config, Source::new(move || configuration(flags.clone()))).map_err(|error| match error {
         ServeError::Build(message) => Exit::usage(message),
         other => Exit::failed(other),
     })

@@ -147,7 +147,7 @@ impl Reader<'_> {
         Some(imagekit)
     }
 
-    fn needs(&mut self, at: usize, table: &DeTable<'_>, place: &str, fields: &[&str]) {
+    pub(super) fn needs(&mut self, at: usize, table: &DeTable<'_>, place: &str, fields: &[&str]) {
         for field in fields.iter().filter(|field| !table.contains_key(**field)) {
             self.fault(at, format!("{place} needs `{field}`"));
         }

@@ -3,7 +3,9 @@
 mod accounts;
 mod origins;
 mod reader;
+mod server;
 mod size;
+mod tiers;
 
 #[cfg(test)]
 mod tests;
@@ -11,7 +13,7 @@ mod tests;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::header::HeaderName;
@@ -23,11 +25,20 @@ pub(crate) use size::parse_size;
 /// Nobody could purge through such a listener, which is not what somebody who opens it means.
 const API_WITHOUT_ACCOUNT: &str = "`api` is of no use without an [[account]]: nobody could purge through it";
 
+/// A listener that could greet nobody.
+const TLS_WITHOUT_CERTIFICATE: &str = "`tls_listen` needs a [[certificate]]";
+
+/// What `[l2]` and its flags wait for.
+const L2_TIER: &str = "the L2 tier";
+
 /// Everything `serve` needs to know.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Config {
     pub(crate) server: Server,
     pub(crate) edge: Edge,
+    /// Absent: memory only.
+    pub(crate) l2: Option<L2>,
+    pub(crate) certificates: Vec<Certificate>,
     pub(crate) purge: Limits,
     pub(crate) http: Http,
     pub(crate) sites: Vec<Site>,
@@ -53,6 +64,7 @@ impl AccountEntry {
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) tls_listen: Vec<SocketAddr>,
     pub(crate) admin: SocketAddr,
     /// The listener of the CDN purge APIs.
     pub(crate) api: Option<SocketAddr>,
@@ -62,13 +74,28 @@ pub(crate) struct Server {
     pub(crate) header_timeout: Duration,
     pub(crate) body_timeout: Duration,
     pub(crate) drain_timeout: Duration,
+    /// How long a connection without a request is kept.
+    pub(crate) keep_alive_timeout: Duration,
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Who may send PURGE to `listen` and `tls_listen`.
+    pub(crate) purge_method_from: Vec<IpNet>,
+    pub(crate) access_log: AccessLog,
+}
+
+/// Where a line for each request goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum AccessLog {
+    #[default]
+    Off,
+    Stdout,
+    File(PathBuf),
 }
 
 impl Default for Server {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)],
+            tls_listen: Vec::new(),
             admin: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081),
             api: None,
             threads: 2,
@@ -77,13 +104,16 @@ impl Default for Server {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_secs(60),
             trusted_proxies: Vec::new(),
+            purge_method_from: Vec::new(),
+            access_log: AccessLog::Off,
         }
     }
 }
 
 /// One admin token. `Debug` does not show it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) name: String,
     pub(crate) token: String,
@@ -105,7 +135,7 @@ pub(crate) enum Role {
 }
 
 /// `[edge]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Edge {
     pub(crate) size: u64,
     pub(crate) max_object: u64,
@@ -117,8 +147,65 @@ impl Default for Edge {
     }
 }
 
-/// `[purge]`.
+/// `[l2]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct L2 {
+    pub(crate) dir: PathBuf,
+    /// In bytes.
+    pub(crate) size: u64,
+    /// Bytes of one segment file.
+    pub(crate) segment: u64,
+    pub(crate) media: Media,
+    /// `--distrust-l2`: what is stored is discarded.
+    pub(crate) distrust: bool,
+}
+
+impl Default for L2 {
+    fn default() -> Self {
+        Self { dir: PathBuf::new(), size: 0, segment: 64 << 20, media: Media::Mmap, distrust: false }
+    }
+}
+
+/// How segment files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Media {
+    Mmap,
+    Pread,
+}
+
+/// One `[[certificate]]`: two PEM files.
 #[derive(Debug, Clone)]
+pub(crate) struct Certificate {
+    /// The chain, the server's own first.
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+    /// Where the file says so, for errors that are found later.
+    at: usize,
+}
+
+/// A site's `ttl`: what holds where a response says nothing, and bounds of what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ttl {
+    pub(crate) default: Duration,
+    /// Of errors.
+    pub(crate) negative: Duration,
+    pub(crate) minimum: Duration,
+    pub(crate) maximum: Duration,
+}
+
+impl Default for Ttl {
+    fn default() -> Self {
+        Self {
+            default: Duration::ZERO,
+            negative: Duration::from_secs(10),
+            minimum: Duration::ZERO,
+            maximum: Duration::from_secs(365 * 86_400),
+        }
+    }
+}
+
+/// `[purge]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) max_rules: usize,
     pub(crate) max_batch: usize,
@@ -155,6 +242,7 @@ pub(crate) struct Site {
     pub(crate) staging: bool,
     pub(crate) merge_schemes: bool,
     pub(crate) key: KeyRules,
+    pub(crate) ttl: Ttl,
     /// Where the file says so, for errors that are found later.
     pub(crate) span: Option<Range<usize>>,
 }
@@ -164,10 +252,16 @@ impl Site {
     pub(crate) fn any_host(origin: Origin) -> Self {
         Self { hosts: vec!["*".to_owned()], origins: vec![origin], ..Self::default() }
     }
+
+    /// Whether requests and selectors have the same keys under both.
+    pub(crate) fn same_keys(&self, other: &Self) -> bool {
+        (&self.hosts, &self.aliases, self.staging, self.merge_schemes, &self.key)
+            == (&other.hosts, &other.aliases, other.staging, other.merge_schemes, &other.key)
+    }
 }
 
 /// A site's `key` policy.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeyRules {
     pub(crate) query: QueryRule,
     pub(crate) cookies: Vec<String>,
@@ -206,6 +300,11 @@ impl Config {
             let span = site.and_then(|at| config.sites.get(at)).and_then(|site| site.span.clone());
             faults.push(reader::Fault { at: span.map_or(0, |span| span.start), message });
         }
+        for certificate in &config.certificates {
+            if let Err(message) = crate::listen::tls::check(certificate) {
+                faults.push(reader::Fault { at: certificate.at, message });
+            }
+        }
         if faults.is_empty() {
             let wrong = crate::api::check(&config);
             faults.extend(wrong.into_iter().map(|(entry, message)| reader::Fault { at: entry.at, message }));
@@ -231,6 +330,15 @@ impl Config {
         }
         if self.server.api.is_some() && self.accounts.is_empty() {
             return Err(API_WITHOUT_ACCOUNT.to_owned());
+        }
+        if !self.server.tls_listen.is_empty() && self.certificates.is_empty() {
+            return Err(TLS_WITHOUT_CERTIFICATE.to_owned());
+        }
+        // The one place that refuses what flags and file agree on; it goes with the engine's tier.
+        if self.l2.is_some() {
+            return Err(format!(
+                "[l2], --l2-dir, --l2-size and --distrust-l2 are not supported: {L2_TIER} is not built yet"
+            ));
         }
         if !self.server.admin.ip().is_loopback() && self.server.admin_tokens.is_empty() {
             return Err(format!(
@@ -259,6 +367,13 @@ pub(crate) struct ConfigError {
 impl ConfigError {
     fn general(message: String) -> Self {
         Self { at: None, message }
+    }
+}
+
+impl ConfigErrors {
+    /// Each error with its place, a line each.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.to_string().lines().map(str::to_owned).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use http::header::HeaderName;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Config, KeyRules, QueryRule, Role, Site, Token, parse_size};
+use super::{Config, KeyRules, QueryRule, Site, Ttl, parse_size};
 
 /// Something wrong at a byte of the text.
 #[derive(Debug)]
@@ -43,8 +43,11 @@ pub(super) fn read(text: &str, faults: &mut Vec<Fault>) -> Config {
             "purge" => reader.purge(value, &mut config),
             "http" => reader.http(value, &mut config),
             "site" => reader.sites(value, &mut config),
-            "l2" => reader.later(key.span().start, "[l2]", "the L2 tier"),
-            "certificate" => reader.later(key.span().start, "[[certificate]]", "TLS"),
+            "l2" => {
+                config.l2 = reader.l2(value);
+                reader.later(key.span().start, "[l2]", super::L2_TIER);
+            }
+            "certificate" => config.certificates = reader.certificate_files(value),
             "account" => config.accounts = reader.accounts(value),
             other => reader.unknown(key.span().start, other, "the top level"),
         }
@@ -54,6 +57,12 @@ pub(super) fn read(text: &str, faults: &mut Vec<Fault>) -> Config {
         && !root.get_ref().contains_key("account")
     {
         reader.fault(api.span().start, super::API_WITHOUT_ACCOUNT);
+    }
+    if let Some(tls) = server.and_then(|server| server.get("tls_listen"))
+        && !config.server.tls_listen.is_empty()
+        && !root.get_ref().contains_key("certificate")
+    {
+        reader.fault(tls.span().start, super::TLS_WITHOUT_CERTIFICATE);
     }
     config
 }
@@ -72,7 +81,7 @@ impl Reader<'_> {
         self.fault(at, format!("unknown field `{field}` in {place}"));
     }
 
-    fn later(&mut self, at: usize, field: &str, what: &str) {
+    pub(super) fn later(&mut self, at: usize, field: &str, what: &str) {
         self.fault(at, format!("`{field}` is not supported: {what} is not built yet"));
     }
 
@@ -86,99 +95,6 @@ impl Reader<'_> {
         match value.get_ref().as_table() {
             Some(table) => Some(table),
             None => self.wrong(value, &format!("a table for {place}")),
-        }
-    }
-
-    fn server(&mut self, value: &Value<'_>, config: &mut Config) {
-        let Some(table) = self.table(value, "[server]") else { return };
-        let server = &mut config.server;
-        let mut admin_at = 0;
-        for (key, value) in table {
-            let at = key.span().start;
-            match key.get_ref().as_ref() {
-                "listen" => {
-                    let found = self.list(value, "an address such as \"127.0.0.1:8080\"", |text| text.parse().ok());
-                    if found.is_empty() && value.get_ref().as_array().is_some_and(|array| array.is_empty()) {
-                        self.fault(value.span().start, "`listen` needs at least one address");
-                    }
-                    server.listen = found;
-                }
-                "admin" => {
-                    admin_at = value.span().start;
-                    set(&mut server.admin, self.parsed(value, "an address such as \"127.0.0.1:8081\""));
-                }
-                "threads" => set(&mut server.threads, self.count(value, 1..=1024)),
-                "max_connections" => set(&mut server.max_connections, self.count(value, 1..=10_000_000)),
-                "header_timeout" => set(&mut server.header_timeout, self.duration(value)),
-                "body_timeout" => set(&mut server.body_timeout, self.duration(value)),
-                "drain_timeout" => set(&mut server.drain_timeout, self.duration(value)),
-                "trusted_proxies" => {
-                    server.trusted_proxies = self.list(value, "an address or network such as \"10.0.0.0/8\"", |text| {
-                        text.parse().ok().or_else(|| text.parse::<std::net::IpAddr>().ok().map(Into::into))
-                    });
-                }
-                "admin_tokens" => server.admin_tokens = self.tokens(value),
-                "tls_listen" => self.later(at, "tls_listen", "TLS"),
-                "api" => server.api = self.parsed(value, "an address such as \"127.0.0.1:8082\""),
-                "purge_method_from" => self.later(at, "purge_method_from", "the PURGE method"),
-                other => self.unknown(at, other, "[server]"),
-            }
-        }
-        if !server.admin.ip().is_loopback() && !table.contains_key("admin_tokens") {
-            self.fault(admin_at, "an admin address that is not loopback needs `admin_tokens`, or anybody may purge");
-        }
-    }
-
-    fn tokens(&mut self, value: &Value<'_>) -> Vec<Token> {
-        let mut tokens: Vec<Token> = Vec::new();
-        let Some(array) = value.get_ref().as_array() else {
-            self.wrong::<()>(value, "an array of tokens");
-            return tokens;
-        };
-        for item in array.iter() {
-            let token = match item.get_ref() {
-                DeValue::String(text) => {
-                    Some(Token { name: "admin".to_owned(), token: text.to_string(), role: Role::Admin })
-                }
-                DeValue::Table(table) => self.token(item, table),
-                _ => self.wrong(item, "a token, or { name, token, role }"),
-            };
-            let Some(token) = token else { continue };
-            // What cannot be sent in an Authorization field would be a token that never works.
-            if token.token.is_empty() || !token.token.bytes().all(|byte| byte.is_ascii_graphic()) {
-                self.fault(item.span().start, "a token is made of visible ASCII characters, at least one");
-            } else if tokens.iter().any(|other| other.token == token.token) {
-                self.fault(item.span().start, "this token is listed twice");
-            } else {
-                tokens.push(token);
-            }
-        }
-        tokens
-    }
-
-    fn token(&mut self, item: &Value<'_>, table: &DeTable<'_>) -> Option<Token> {
-        let (mut name, mut token, mut role) = (None, None, None);
-        for (key, value) in table {
-            match key.get_ref().as_ref() {
-                "name" => name = self.text(value),
-                "token" => token = self.text(value),
-                "role" => {
-                    role = match value.get_ref().as_str() {
-                        Some("read") => Some(Role::Read),
-                        Some("purge") => Some(Role::Purge),
-                        Some("admin") => Some(Role::Admin),
-                        _ => self.wrong(value, "\"read\", \"purge\" or \"admin\""),
-                    };
-                }
-                other => self.unknown(key.span().start, other, "a token"),
-            }
-        }
-        match (name, token, role) {
-            (Some(name), Some(token), Some(role)) => Some(Token { name, token, role }),
-            _ => {
-                self.fault(item.span().start, "a token table needs `name`, `token` and `role`");
-                None
-            }
         }
     }
 
@@ -255,7 +171,12 @@ impl Reader<'_> {
                 },
                 "merge_schemes" => set(&mut site.merge_schemes, self.flag(value)),
                 "key" => site.key = self.key(value),
-                "ttl" => self.later(at, "ttl", "overriding freshness by site"),
+                "ttl" => {
+                    site.ttl = self.ttl(value);
+                    if site.ttl != Ttl::default() {
+                        self.later(at, "ttl", "overriding freshness by site");
+                    }
+                }
                 other if self.fetching(other, value, &mut site.fetching) => {}
                 other => self.unknown(at, other, "[[site]]"),
             }
@@ -366,7 +287,7 @@ impl Reader<'_> {
         }
     }
 
-    fn size(&mut self, value: &Value<'_>, least: u64, most: u64) -> Option<u64> {
+    pub(super) fn size(&mut self, value: &Value<'_>, least: u64, most: u64) -> Option<u64> {
         let size = match value.get_ref() {
             DeValue::String(text) => parse_size(text),
             DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())

@@ -27,10 +27,7 @@ fn every_fault_has_its_place() {
 #[test]
 fn what_is_not_built_is_refused_by_name() {
     for (text, name) in [
-        ("[l2]\ndir = \"x\"", "[l2]"),
-        ("[[certificate]]\ncert = \"x\"", "[[certificate]]"),
-        ("[server]\ntls_listen = []", "tls_listen"),
-        ("[server]\npurge_method_from = []", "purge_method_from"),
+        ("[l2]\ndir = \"x\"\nsize = \"1GiB\"", "[l2]"),
         ("[http]\ntargeted = []", "targeted"),
         ("[http]\ngroups = true", "groups"),
         ("[[site]]\nhosts = [\"a\"]\norigins = [\"http://b\"]\nttl = { default = \"1s\" }", "ttl"),
@@ -39,6 +36,34 @@ fn what_is_not_built_is_refused_by_name() {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].2.contains(name) && found[0].2.contains("not built yet"), "{found:?}");
     }
+}
+
+#[test]
+fn the_front_is_read_with_a_place_for_each_fault() {
+    let text = "[server]\ntls_listen = [\"[::1]:0\"]\npurge_method_from = [\"127.0.0.1\", \"10.0.0.0/8\"]\nkeep_alive_timeout = \"7s\"\naccess_log = \"x.log\"\n";
+    let found = faults(text);
+    assert_eq!((found.len(), found[0].0, found[0].2.contains("[[certificate]]")), (1, 2, true), "{found:?}");
+    let config = Config::parse("t", &text.replace("tls_listen", "listen")).unwrap();
+    assert_eq!(config.server.purge_method_from.len(), 2);
+    assert_eq!(config.server.keep_alive_timeout, Duration::from_secs(7));
+    assert_eq!(config.server.access_log, AccessLog::File("x.log".into()));
+    for (text, line, column, told) in [
+        ("[server]\naccess_log = \"\"", 2, 14, "stdout"),
+        ("[server]\npurge_method_from = [\"anybody\"]", 2, 22, "network"),
+        ("[[certificate]]\ncert = \"x\"", 1, 1, "`key`"),
+        ("\n[[certificate]]\ncert = \"/nowhere.pem\"\nkey = \"/nowhere.pem\"", 2, 1, "/nowhere.pem"),
+        (
+            "[[site]]\nhosts = [\"a\"]\norigins = [\"http://b\"]\nttl = { minimum = \"2s\", maximum = \"1s\" }",
+            4,
+            7,
+            "minimum",
+        ),
+    ] {
+        let found = faults(text);
+        assert!(found.iter().any(|fault| (fault.0, fault.1) == (line, column) && fault.2.contains(told)), "{found:?}");
+    }
+    let defaults = "[[site]]\nhosts = [\"a\"]\norigins = [\"http://b\"]\nttl = { default = \"0s\", negative = \"10s\", minimum = \"0s\", maximum = \"365d\" }";
+    assert!(Config::parse("t", defaults).is_ok(), "what holds anyway may be said");
 }
 
 #[test]

@@ -26,6 +26,7 @@ use self::sign::Asked;
 use self::tour::{Get, stops};
 use self::vendors::{Follow, Step, Vendor};
 use crate::config::{AccountEntry, Config, KeyRules, Origin as OriginAddress, Site};
+use crate::reload::Source;
 use crate::serve::{Running, runtime};
 
 /// Why the demo fails.
@@ -55,10 +56,10 @@ fn broken(error: impl fmt::Display) -> DemoError {
 
 /// Runs the tour, and unless `once` serves until a signal.
 pub(crate) fn run(once: bool) -> Result<(), DemoError> {
-    let runtime = runtime(2).map_err(broken)?;
+    let runtime = runtime().map_err(broken)?;
     let result = runtime.block_on(async {
         let origin = Origin::start().await.map_err(broken)?;
-        let running = Running::start(&config(&origin)).map_err(broken)?;
+        let running = Running::start(config(&origin), Source::none()).map_err(broken)?;
         let Some(&listen) = running.listen.first() else { return Err(broken("no listener")) };
         let mut demo = Demo {
             listen,

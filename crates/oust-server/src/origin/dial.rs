@@ -163,7 +163,7 @@ where
         // Of a head that came in one read, the size of the buffer says nothing.
         builder.max_buf_size(MAX_HEAD).max_header_size(MAX_HEAD);
         let (sender, connection) = builder.handshake(io).await.map_err(|error| (Failure::Reset, error.into()))?;
-        drop(tokio::spawn(async move { ended(connection.await) }));
+        drop(tokio::spawn(async move { ended(connection.with_upgrades().await) }));
         Ok(Sender::One(sender))
     }
 }

@@ -76,7 +76,6 @@ impl Origins {
 
     /// Those of a new configuration. What is the same keeps its connections, health, figures and place in the queue; requests under way with these
     /// end as they would. Needs a runtime, as [`new`](Self::new) does. The tasks of `self` end when it is dropped.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for reloading the configuration, which is not built yet"))]
     pub(crate) fn renewed(&self, server: &Server, sites: &[Site], engine: &oust::site::Sites) -> Self {
         Self::build(server, sites, engine, Some(self))
     }

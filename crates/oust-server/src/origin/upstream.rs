@@ -190,12 +190,15 @@ impl Upstream {
             Refused { failure, cause: error.into(), unsent, reused }
         })?;
         self.meters.first_byte.record(begun.elapsed());
-        if let Some(what) = nonsense(&response) {
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let asked = !multiplexed && call.headers.contains_key(header::UPGRADE);
+        if let Some(what) = nonsense(&response, asked) {
             return Err(refused(Failure::Nonsense, what.into()));
         }
         let lease = match sender {
-            Sender::One(sender) => Some(Lease { runtime, sender }),
-            Sender::Many(_) => None,
+            // One that is no HTTP any more belongs to whoever asked for that.
+            Sender::One(sender) if !switched => Some(Lease { runtime, sender }),
+            _ => None,
         };
         Ok(response.map(|incoming| Stream::new(incoming, patience.body, self.clone(), lease)))
     }
@@ -294,9 +297,9 @@ impl Upstream {
 }
 
 /// What an answer says that no answer may, if it does.
-fn nonsense(response: &Response<Incoming>) -> Option<&'static str> {
+fn nonsense(response: &Response<Incoming>, may_switch: bool) -> Option<&'static str> {
     let headers = response.headers();
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch {
         Some("it switches protocols, unasked")
     } else if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
         // Where it ends is a matter of who reads it (RFC 9112 6.3).

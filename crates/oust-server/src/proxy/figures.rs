@@ -6,8 +6,6 @@ use std::time::Instant;
 /// Counters since start.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
-    pub(crate) connections: Counter,
-    pub(crate) open_connections: Counter,
     pub(crate) requests: Counter,
     pub(crate) passed: Counter,
     pub(crate) collapsed: Counter,

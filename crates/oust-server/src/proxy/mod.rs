@@ -6,10 +6,10 @@
 mod body;
 mod figures;
 mod head;
+mod upgrade;
 mod upstream;
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::header::{self, HeaderValue};
@@ -23,12 +23,12 @@ use oust_tower::{CacheLayer, CacheService, Options, ResponseFuture, fields};
 use tower_layer::Layer;
 
 pub(crate) use self::body::Body;
-pub(crate) use self::figures::{Figures, Seldom};
+pub(crate) use self::figures::{Counter, Figures, Seldom};
 
 use self::upstream::{Keys, SiteKey, Upstream};
 use crate::config::{Config, Http, Server};
 use crate::engine::{self, NoKey};
-use crate::listen::Answer;
+use crate::listen::{Answer, Peer, Refused};
 use crate::origin::{Origins, Stream};
 
 /// What all connections share.
@@ -44,68 +44,77 @@ pub(crate) struct Proxy {
 }
 
 /// What a client gets.
-type Answered = oust_tower::Body<Stream>;
+pub(crate) type Answered = oust_tower::Body<Stream>;
 
 impl Answer for Proxy {
     type Body = Answered;
 
-    async fn answer(self: Arc<Self>, peer: SocketAddr, request: Request<Incoming>) -> Response<Answered> {
+    async fn answer(self: Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<Answered> {
         self.figures.requests.add(1);
         let version = request.version();
-        let response = match self.route(peer.ip(), request) {
-            Ok(answer) => match answer.await {
+        let response = match self.route(peer, request) {
+            Ok(Route::Cache(answer)) => match answer.await {
                 Ok(response) => response,
                 Err(never) => match never {},
             },
+            Ok(Route::Upgrade(upgrade)) => upgrade.pass(&self).await,
             Err(refusal) => refusal.into_response(&self.options),
         };
-        tracing::debug!(%peer, ?version, status = response.status().as_u16(), "answered");
+        tracing::debug!(peer = %peer.addr, ?version, status = response.status().as_u16(), "answered");
         response
-    }
-
-    fn opened(&self) {
-        self.figures.connections.add(1);
-        self.figures.open_connections.add(1);
-    }
-
-    fn closed(&self) {
-        self.figures.open_connections.sub(1);
     }
 }
 
 impl Proxy {
-    pub(crate) fn new(config: &Config, sites: Sites, cache: Cache) -> Self {
-        let origins = Arc::new(Origins::new(&config.server, &config.sites, &sites));
-        let figures = Arc::new(Figures::default());
+    pub(crate) fn new(config: &Config, sites: Sites, cache: Cache, figures: Arc<Figures>) -> Self {
+        let origins = Origins::new(&config.server, &config.sites, &sites);
+        Self::build(config, sites, cache, figures, origins)
+    }
+
+    /// One of a new configuration. Origins that are the same keep their connections and what is known of them. Needs a runtime.
+    pub(crate) fn renewed(&self, config: &Config, sites: Sites) -> Self {
+        let origins = self.origins.renewed(&config.server, &config.sites, &sites);
+        Self::build(config, sites, self.cache.clone(), self.figures.clone(), origins)
+    }
+
+    fn build(config: &Config, sites: Sites, cache: Cache, figures: Arc<Figures>, origins: Origins) -> Self {
+        let origins = Arc::new(origins);
         let keys = Keys { sites: sites.clone(), figures: figures.clone() };
         let service = CacheLayer::new(cache.clone()).keys(keys).layer(Upstream::new(origins.clone()));
         let options = Arc::new(options(&config.http, &config.server));
         Self { cache, figures, origins, sites, service, options, server: config.server.clone() }
     }
 
-    /// Refuses a request, or gives it to the cache.
-    fn route(&self, peer: IpAddr, request: Request<Incoming>) -> Result<ResponseFuture<Stream>, Refusal> {
+    /// Refuses a request, or says how it goes on.
+    fn route(&self, peer: Peer, request: Request<Incoming>) -> Result<Route, Refusal> {
         let (mut parts, body) = request.into_parts();
         if refused_method(&parts.method) {
             return Err(Refusal::Method);
         }
+        let upgrade = upgrade::Wanted::take(&mut parts);
         let headers = &mut parts.headers;
         let authority = authority(&parts.uri, headers)?;
-        let trusted = self.server.trusted_proxies.iter().any(|network| network.contains(&peer));
-        let scheme = if trusted { stated_scheme(headers) } else { None }.unwrap_or("http");
+        let trusted = self.server.trusted_proxies.iter().any(|network| network.contains(&peer.addr.ip()));
+        let scheme = if trusted { stated_scheme(headers) } else { None }.unwrap_or_else(|| peer.scheme());
         if parts.uri.scheme_str().is_some_and(|stated| stated != scheme) {
             return Err(Refusal::Misdirected);
         }
         // Before anything is said for the client, which must not be able to name it in `Connection`.
         fields::strip_hop_by_hop(headers);
-        head::forwarded(headers, peer, trusted, scheme);
+        head::forwarded(headers, peer.addr.ip(), trusted, scheme);
         headers.remove(header::EXPECT);
 
         if parts.method == Method::OPTIONS && parts.uri.path() == "*" {
             return Err(Refusal::Options);
         }
         let path_and_query = parts.uri.path_and_query().map_or("/", |text| text.as_str());
-        let cacheable = matches!(parts.method, Method::GET | Method::HEAD) && http_body::Body::is_end_stream(&body);
+        let has_body = !http_body::Body::is_end_stream(&body);
+        if let Some(wanted) = upgrade.filter(|_| !has_body) {
+            let site = engine::key(&self.sites, scheme, &authority, "/", headers)?;
+            let path_and_query = path_and_query.to_owned();
+            return Ok(Route::Upgrade(wanted.of(site, parts.method, path_and_query, parts.headers, parts.version)));
+        }
+        let cacheable = matches!(parts.method, Method::GET | Method::HEAD) && !has_body;
         let key = match engine::key(&self.sites, scheme, &authority, path_and_query, headers) {
             Ok(key) => {
                 if cacheable {
@@ -124,8 +133,16 @@ impl Proxy {
             Err(reason) => return Err(reason.into()),
         };
         let body = Body::stream(body, self.server.body_timeout);
-        Ok(self.service.answer_as(Request::from_parts(parts, body), key, &self.options))
+        Ok(Route::Cache(self.service.answer_as(Request::from_parts(parts, body), key, &self.options)))
     }
+}
+
+/// How a request goes on.
+enum Route {
+    /// Through the cache.
+    Cache(ResponseFuture<Stream>),
+    /// To the origin alone, and its connection with it.
+    Upgrade(upgrade::Upgrade),
 }
 
 /// The middleware's settings.
@@ -139,9 +156,19 @@ fn options(http: &Http, server: &Server) -> Options {
 
 const ALLOW: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// Methods that are never passed on: a purge comes through the admin API only, and the others ask a proxy for what this one is not.
+/// Methods that are never passed on: they ask a proxy for what this one is not. PURGE does not come this far.
 fn refused_method(method: &Method) -> bool {
     matches!(*method, Method::CONNECT | Method::TRACE) || method.as_str().eq_ignore_ascii_case("purge")
+}
+
+/// The answer to a request that is refused before it is looked at. Of a bad one, the connection ends too.
+pub(crate) fn refused(code: StatusCode, detail: &'static str, reason: Refused) -> Response<Answered> {
+    let mut response = Options::new().own_answer(code, detail);
+    response.extensions_mut().insert(reason);
+    if code == StatusCode::BAD_REQUEST {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// The host the request is for: that of an absolute target wins (RFC 9112 3.2.2), but `Host` must be there, once.
@@ -199,14 +226,17 @@ impl From<NoKey> for Refusal {
 
 impl Refusal {
     fn into_response(self, options: &Options) -> Response<Answered> {
-        let (code, detail) = match self {
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method".into()),
-            Self::Options => (StatusCode::NO_CONTENT, "options".into()),
-            Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "unknown-host".into()),
-            Self::Bad(message) => (StatusCode::BAD_REQUEST, Cow::Borrowed(message)),
-            Self::Malformed(message) => (StatusCode::BAD_REQUEST, Cow::Owned(message)),
+        let (code, reason, detail) = match self {
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, Some(Refused::Method), "method".into()),
+            Self::Options => (StatusCode::NO_CONTENT, None, "options".into()),
+            Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, Some(Refused::UnknownHost), "unknown-host".into()),
+            Self::Bad(message) => (StatusCode::BAD_REQUEST, Some(Refused::Host), Cow::Borrowed(message)),
+            Self::Malformed(message) => (StatusCode::BAD_REQUEST, Some(Refused::Host), Cow::Owned(message)),
         };
         let mut response = options.own_answer(code, detail);
+        if let Some(reason) = reason {
+            response.extensions_mut().insert(reason);
+        }
         match code {
             StatusCode::METHOD_NOT_ALLOWED | StatusCode::NO_CONTENT => {
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(ALLOW));
