@@ -302,6 +302,7 @@ impl Engine {
         drop(table);
         drop(replaced);
         point("commit:stored");
+        self.send_down(entry);
         self.edge.settle(key.url_hash());
         Admit::Stored
     }

@@ -85,7 +85,7 @@ impl Work {
     }
 }
 
-/// The way to the second tier's writer, bounded in bytes: what does not fit is not written.
+/// The way to the second tier's writer, bounded in bytes: what does not fit is not written, unless nothing else waits.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     most: u64,
@@ -110,7 +110,7 @@ impl Outbox {
     pub(crate) fn push(&self, work: Work) -> bool {
         let bytes = work.bytes();
         let mut state = self.state.lock();
-        if state.closed || state.bytes.saturating_add(bytes) > self.most {
+        if state.closed || (state.bytes > 0 && state.bytes.saturating_add(bytes) > self.most) {
             state.refused += 1;
             return false;
         }

@@ -125,6 +125,9 @@ impl L2 {
     }
 }
 
+/// Bodies longer than this belong to the second tier alone: they get segments of their own, and are not promoted.
+pub(crate) const LARGE: u64 = 16 << 20;
+
 /// Stands in the journal for all records of a segment.
 pub(crate) const WHOLE: u32 = u32::MAX;
 

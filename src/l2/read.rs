@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use http::HeaderMap;
 use parking_lot::{Condvar, Mutex};
 
-use super::L2;
+use super::{L2, LARGE};
 use crate::cache::{Engine, Lookup, Reason, decide};
 use crate::disk::store::{Candidate, Record};
 use crate::entry::{Body, Deadlines, Deep, EntryRef, Handle, Mark, Parts, TICKS, Tick};
@@ -161,6 +161,9 @@ impl Engine {
 
     /// Copies a record that was asked for again into the memory tier.
     fn promote(self: &Arc<Self>, l2: &L2, key: &Key, candidate: Candidate, record: Record) {
+        if record.body().len() as u64 > LARGE {
+            return;
+        }
         if record.body().len() <= PROMOTED_AT_ONCE {
             self.promote_now(l2, key, &candidate, &record);
             return;

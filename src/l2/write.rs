@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::L2;
+use super::{L2, LARGE};
 use crate::cache::Engine;
 use crate::disk::journal::Entry;
 use crate::disk::store::{AppendError, Appended, Candidate, Meta, Record, RecordParts, Reinsert, variant_of};
@@ -59,6 +59,16 @@ impl Engine {
     pub(crate) fn used_first(&self, entry: &EntryRef) {
         if let Some(l2) = &self.l2
             && !entry.is_uncacheable()
+        {
+            l2.outbox.push(Work::Copy(entry.clone()));
+        }
+    }
+
+    /// Sends an entry that has just been stored to the second tier if that is where it belongs: a large one takes the place of many, and leaves
+    /// the memory tier as soon as it is written.
+    pub(crate) fn send_down(&self, entry: &EntryRef) {
+        if let Some(l2) = &self.l2
+            && entry.body_len() > LARGE
         {
             l2.outbox.push(Work::Copy(entry.clone()));
         }
@@ -125,6 +135,16 @@ impl Engine {
     }
 
     fn write_copy(&self, l2: &L2, entry: &EntryRef) -> bool {
+        let written = self.append_copy(l2, entry);
+        if written && entry.body_len() > LARGE {
+            let key = entry.key().to_key();
+            let mut table = self.edge.lock(&key);
+            self.edge.unlink(&mut table, entry);
+        }
+        written
+    }
+
+    fn append_copy(&self, l2: &L2, entry: &EntryRef) -> bool {
         let key = entry.key();
         let url_hash = key.url_hash();
         let hash = key.hash_under(url_hash);

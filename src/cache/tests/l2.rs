@@ -325,6 +325,30 @@ fn i5_a_newer_response_ends_what_is_stored_queued_or_being_written() {
 }
 
 #[test]
+fn a_large_object_is_kept_in_the_second_tier_alone() {
+    let (clock, media) = (Arc::new(ManualClock::new(1_000_000_000)), Arc::new(Crash::new()));
+    let l2 = L2Config::media(media, 128 << 20).segment_size(1 << 20);
+    let config = crate::Config::new().edge_size(64 << 20).shards(1).background_sweep(false).clock(clock.clone());
+    let deep = Rig { cache: config.l2(l2).build().unwrap(), clock };
+    let body = bytes::Bytes::from(vec![7; 17 << 20]);
+    let mut fill = deep.lead(A).respond(head(&[]), None, fresh(), &[]);
+    fill.write(body.clone());
+    assert_eq!(fill.finish(), Admit::Stored);
+    assert!(deep.hits(A));
+    deep.cache.flush().unwrap();
+    assert_eq!(deep.cache.stats().objects, 0);
+    for _ in 0..4 {
+        let Lookup::Hit(hit) = deep.look(A) else { panic!("not there") };
+        assert!(hit.body().concat() == body);
+    }
+    assert_eq!(deep.cache.stats().objects, 0);
+    deep.purge_url(A);
+    assert!(!deep.hits(A));
+    deep.cache.sweep();
+    assert!(!deep.hits(A));
+}
+
+#[test]
 fn an_unsafe_method_ends_its_url_in_both_tiers() {
     let deep = deep();
     deep.sink(A, "a");
