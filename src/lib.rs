@@ -7,8 +7,9 @@
 //! # Should you use this crate?
 //!
 //! Yes, if you write a reverse proxy, a CDN node or a gateway in Rust and want its cache: keys, variants, freshness deadlines, joinable streaming
-//! fills, revalidation, memory limits in bytes, and purges that hold. It has no I/O, no async runtime and no threads but its sweeper; the waiting
-//! ends of a fill are `poll` functions for any executor.
+//! fills, revalidation, memory limits in bytes, a second tier on disk if you want one, and purges that hold, also over a crash. It has no async
+//! runtime; the waiting ends of a fill, and a lookup that waits for the disk, are `poll` functions for any executor. Its threads are the sweeper and,
+//! with a second tier, one that writes, one that loads, and a few that wait for the disk.
 //!
 //! No, if you want a general map with eviction: keys here are URLs, and every hit pays for being checked.
 //!
@@ -17,6 +18,7 @@
 //! - [`Config`] builds a [`Cache`]; its example is the whole life of an object.
 //! - [`Key`] is the canonical form of a URL; [`site`] derives keys from requests, with aliases and key policies.
 //! - [`Cache::lookup`], then [`Cache::fetch`] on a miss: [`FillTicket`] for the one who fetches, [`FillReader`] for the ones who wait.
+//! - [`Config::l2`] adds the second tier: objects in mapped segments, and a journal that makes purges durable. `docs/format.md` has its files.
 //! - [`Purge`] and [`Selector`] for [`Cache::purge`], [`Cache::explain`] and the history.
 //! - [`freshness`] decides by RFC 9111 whether and how long a response may be stored; bring your own policy by giving plain deadlines.
 
