@@ -8,7 +8,8 @@
 //! 1. `swept_upto` (I1): every record has been judged by every rule up to it. It is on disk before it rises here, and every mark of a record before it.
 //! 2. A record's effective stamp is the larger of its own and `swept_upto`. Marks of records are set by sweeps and by commits of their key alone; a
 //!    lookup that judges a record writes nothing.
-//! 3. I5: of a (key, variant) at most one record is in the index, and every other one is dead in the journal before the next acknowledgement.
+//! 3. A record is dead in memory first, then in the journal, both under the append lock or the lock of its shard: sweeps wait for who is in between.
+//! 4. I5: of a (key, variant) at most one record is in the index, and every other one is dead in the journal before the next acknowledgement.
 //!
 //! Lock order: the store's append lock, a shard of the memory tier, a shard of the store's index, the journal's buffer.
 
@@ -40,6 +41,7 @@ use crate::disk::store::{Store, Which, variant_of};
 use crate::disk::{Media, RecordId};
 use crate::edge::leaving::Outbox;
 use crate::entry::Mark;
+use crate::sync::point;
 
 /// The second tier of a cache.
 #[derive(Debug)]
@@ -102,7 +104,9 @@ impl L2 {
     /// Called under the shard's lock; reads nothing from the disk. On disk with the next acknowledgement.
     pub(crate) fn supersede(&self, url_hash: u64, key_hash: u64, vary: crate::vary::VaryRef<'_>) {
         let which = Which::Variant(key_hash, variant_of(vary.as_bytes()));
-        self.bury(&self.store.supersede(url_hash, which));
+        let ended = self.store.supersede(url_hash, which);
+        point("l2:superseded");
+        self.bury(&ended);
     }
 
     /// Ends every record of a URL. Called under the shard's lock; on disk with the next acknowledgement.

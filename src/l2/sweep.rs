@@ -1,7 +1,8 @@
 //! The sweep of the second tier: ends the records that pending rules take, makes that durable, and only then lets the rules retire.
 //!
 //! Order (I1, I2): take and drop the append lock, so that appends that judged by an older snapshot are visible; ask the segments for candidates; set
-//! marks in RAM and hand them to the journal; the journal's `swept` entry behind them; fsync; `swept_upto`. What fails leaves the rules in force, to
+//! marks in RAM and hand them to the journal; take and drop the locks under which others end records; the journal's `swept` entry behind all of it;
+//! fsync; `swept_upto`. What fails leaves the rules in force, to
 //! be tried again.
 
 use std::collections::BTreeMap;
@@ -49,6 +50,7 @@ impl Engine {
             let done = todo.unsynced.map_or(0, |(_, upto)| upto);
             self.end_records(l2, &todo.rules, done, upto);
             point("l2:sweep-marked");
+            self.pass_burials(l2);
             let at = l2.journal.append(Entry::Swept { upto });
             todo.unsynced = Some((at, upto));
         }
@@ -61,6 +63,19 @@ impl Engine {
         l2.swept_upto.fetch_max(upto, Ordering::AcqRel);
         todo.unsynced = None;
         Some(Pending { rules: std::mem::take(&mut todo.rules), upto })
+    }
+
+    /// Takes and drops every lock under which records are ended. What was dead in memory when it was looked at is dead in the journal then, before
+    /// `swept` vouches for it: after a crash it would count as judged.
+    fn pass_burials(&self, l2: &L2) {
+        drop(l2.store.appender());
+        for shard in self.edge.shards() {
+            let table = shard.table.try_read().unwrap_or_else(|| {
+                point("l2:sweep-blocked");
+                shard.table.read()
+            });
+            drop(table);
+        }
     }
 
     /// Marks every record that a rule in (done, upto] takes.

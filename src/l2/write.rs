@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::{L2, LARGE};
 use crate::cache::Engine;
+use crate::disk::RecordId;
 use crate::disk::journal::Entry;
 use crate::disk::store::{AppendError, Appended, Candidate, Meta, Record, RecordParts, Reinsert, variant_of};
 use crate::edge::leaving::{Leaving, Work, judge_for_l2};
@@ -106,7 +107,7 @@ impl Engine {
 
     /// Evicts the oldest segment; what was asked for since it was written is written again. A reinsertion is a commit like any append: judged by the
     /// newest snapshot under the append lock, and indexed under the shard's lock if its record is still the key's.
-    fn evict_segment(&self, l2: &L2) -> Option<()> {
+    pub(crate) fn evict_segment(&self, l2: &L2) -> Option<()> {
         let decide = |candidate: &Candidate, record: &Record| {
             let key = KeyRef::from_stored(record.key(), Layout::of(record.key())?).to_key();
             let snapshot = self.rules.load();
@@ -118,8 +119,8 @@ impl Engine {
             Some(Reinsert { seq: snapshot.seq, mark, soft_at_ms: self.ms_of(soft_at) })
         };
         let hold = |url_hash: u64| self.edge.shard(url_hash).table.read();
-        let evicted = l2.store.evict_oldest(&mut |candidate, record| decide(candidate, record), &hold)?;
-        l2.bury(&evicted.superseded);
+        let bury = |ended: &[RecordId]| l2.bury(ended);
+        let evicted = l2.store.evict_oldest(&mut |candidate, record| decide(candidate, record), &hold, &bury)?;
         l2.journal.append(Entry::Dropped { segment: evicted.segment });
         Some(())
     }

@@ -1,5 +1,7 @@
 //! The second tier under the protocol: each guarantee by a schedule, with a directory in memory that can lose power.
 
+mod crossings;
+
 use super::*;
 use crate::config::L2Config;
 use crate::disk::media::Crash;

@@ -12,6 +12,7 @@ use super::types::{AppendError, Candidate, Record, RecordId, Scope};
 use super::visit::each_key;
 use super::{Store, count, hashes_of, place};
 use crate::entry::Mark;
+use crate::sync::point;
 
 /// How a record is written anew: the state it has been judged to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +32,6 @@ pub(crate) struct Evicted {
     pub(crate) segment: u32,
     /// What was written anew.
     pub(crate) reinserted: u64,
-    /// Records that the reinserted ones took the place of, other than those of the segment itself.
-    pub(crate) superseded: Vec<RecordId>,
 }
 
 impl Store {
@@ -46,11 +45,14 @@ impl Store {
     /// returns is how the record is appended again; what `hold` gives for the hash of its URL is held while it enters the index, if it is still the
     /// key's record then. At most half of the segment's bytes come back. `None` if there is no sealed segment.
     ///
+    /// `bury` is told under the append lock what is dead: what the new records take the place of, and those that were not wanted when they were written.
+    ///
     /// When this returns, nothing of the segment is found, and its name is durably gone or condemned (see [`Store::marks`]). Readers keep what they hold.
     pub(crate) fn evict_oldest<G>(
         &self,
         decide: &mut dyn FnMut(&Candidate, &Record) -> Option<Reinsert>,
         hold: &dyn Fn(u64) -> G,
+        bury: &dyn Fn(&[RecordId]),
     ) -> Option<Evicted> {
         let segment = self.victim(|_| true)?;
         let mut wanted = Vec::new();
@@ -62,13 +64,14 @@ impl Store {
         if listed.is_err() {
             self.fail(&segment);
         }
-        let mut evicted = Evicted { segment: segment.id, reinserted: 0, superseded: Vec::new() };
+        let mut evicted = Evicted { segment: segment.id, reinserted: 0 };
         let mut left = segment.size / 2;
         for (candidate, weight) in wanted {
             let Some(rest) = left.checked_sub(weight) else { continue };
             let Some(record) = self.read(&candidate).ok().and_then(|record| record.detached()) else { continue };
             let mut appender = self.appender();
             let Some(judged) = decide(&candidate, &record) else { continue };
+            point("evict:judged");
             let mut meta = *record.meta();
             (meta.seq, meta.mark, meta.soft_at_ms) = (judged.seq, judged.mark, judged.soft_at_ms);
             let body: [Bytes; 1] = [record.body()];
@@ -81,16 +84,19 @@ impl Store {
             let appended = match appender.append_under(&parts, still) {
                 Ok(appended) => appended,
                 Err(AppendError::Withdrawn(id)) => {
-                    evicted.superseded.push(id);
+                    bury(&[id]);
+                    drop(appender);
+                    point("evict:withdrawn");
                     continue;
                 }
                 Err(_) => continue,
             };
+            bury(&appended.superseded);
             drop(appender);
+            point("evict:reinserted");
             left = rest;
             evicted.reinserted += 1;
             count(&self.counters.reinserted);
-            evicted.superseded.extend(appended.superseded.into_iter().filter(|id| id.segment != segment.id));
         }
         if self.retire(&segment) {
             count(&self.counters.evicted_segments);

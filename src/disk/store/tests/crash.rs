@@ -27,7 +27,7 @@ fn run(seed: u64, changes: u64) -> u64 {
                     durable.extend(since.drain());
                 }
             }
-            1 if random.below(4) == 0 => dropped |= store.evict_oldest(&mut |_, _| None, &|_| ()).is_some(),
+            1 if random.below(4) == 0 => dropped |= store.evict_oldest(&mut |_, _| None, &|_| (), &|_| ()).is_some(),
             2 => drop(store.supersede(key(&text).url_hash(), Which::Url)),
             3 => store.seal_pending(),
             _ => {

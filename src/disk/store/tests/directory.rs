@@ -28,7 +28,7 @@ fn objects_survive_a_restart_and_the_rest_of_the_media_is_not_touched() {
         drop(first);
         drop(pinned);
         let second = store(500);
-        while second.evict_oldest(&mut |_, _| None, &|_| ()).is_some() {}
+        while second.evict_oldest(&mut |_, _| None, &|_| (), &|_| ()).is_some() {}
         drop(second);
         drop(store(0));
     }

@@ -107,10 +107,10 @@ fn eviction_is_oldest_first_and_what_was_hit_is_written_anew_as_judged() {
             (record.key() == b"http://h/hit").then_some(Reinsert { seq: 2, mark: Mark::Soft, soft_at_ms: 66 })
         },
         &|_| (),
+        &|_| (),
     );
     let evicted = evicted.unwrap();
     assert_eq!((evicted.segment, evicted.reinserted, asked), (old.segment, 1, 2));
-    assert!(evicted.superseded.is_empty());
     let record = get(&store, "http://h/hit").pop().unwrap();
     assert!(record.id().segment > old.segment);
     assert_eq!((record.meta().mark, record.meta().soft_at_ms), (Mark::Soft, 66));

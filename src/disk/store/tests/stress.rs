@@ -35,6 +35,7 @@ fn everybody_at_once_and_never_a_wrong_body() {
                             Some(Reinsert { seq, mark: Mark::None, soft_at_ms: 0 })
                         },
                         &|_| (),
+                        &|_| (),
                     );
                 }
                 for info in store.segments() {

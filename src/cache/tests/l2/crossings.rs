@@ -1,0 +1,73 @@
+//! Schedules in which an operation of the second tier crosses a sweep, an error of the device or the end of the power.
+
+use super::*;
+
+impl Deep {
+    fn l2(&self) -> &L2 {
+        self.cache.engine.l2.as_ref().unwrap()
+    }
+
+    /// Stores it as one more process would, whatever the clock.
+    fn renew(cache: &Cache, url: &str, body: &'static str) {
+        let rig = Rig { cache: cache.clone(), clock: Arc::new(ManualClock::new(0)) };
+        let ticket = rig.cache.fetch_alone(&key(url), &HeaderMap::new(), None);
+        assert_eq!(rig.finish(ticket, body), Admit::Stored);
+    }
+}
+
+#[test]
+fn h10_what_a_response_replaces_is_dead_on_disk_before_the_rules_that_took_it_retire() {
+    for seed in 0..4 {
+        let deep = deep();
+        deep.sink(A, "old");
+        deep.purge_url(A);
+        let (go, goes) = mpsc::channel();
+        let (started, starts) = mpsc::channel();
+        let (cache, release) = (deep.cache.clone(), go.clone());
+        // A commit that has ended the record in memory, and has not told the journal, while a sweep passes.
+        at("l2:sweep-passed", move || {
+            let (stopped, has_stopped) = mpsc::channel();
+            let commit = std::thread::spawn(move || {
+                at("l2:superseded", move || {
+                    stopped.send(()).unwrap();
+                    goes.recv().unwrap();
+                });
+                Deep::renew(&cache, A, "new");
+            });
+            has_stopped.recv().unwrap();
+            started.send(commit).unwrap();
+        });
+        at("l2:sweep-blocked", move || release.send(()).unwrap());
+        deep.cache.sweep();
+        let again = deep.crashed(seed);
+        let _late = go.send(());
+        starts.recv().unwrap().join().unwrap();
+        assert!(!again.hits(A), "seed {seed}");
+    }
+}
+
+#[test]
+fn h10_what_an_eviction_ends_is_dead_on_disk_before_the_rules_that_took_it_retire() {
+    for withdrawn in [false, true] {
+        let deep = deep();
+        deep.sink(A, "old");
+        assert!(deep.hits(A));
+        let cache = deep.cache.clone();
+        if withdrawn {
+            at("evict:judged", move || {
+                cache.end_url(&key(A));
+            });
+        }
+        let (cache, media) = (deep.cache.clone(), Arc::clone(&deep.media));
+        let (image, images) = mpsc::channel();
+        at(if withdrawn { "evict:withdrawn" } else { "evict:reinserted" }, move || {
+            cache.purge(&Purge::new(Selector::Url(A.into()))).unwrap();
+            cache.sweep();
+            cache.engine.l2.as_ref().unwrap().store.seal();
+            image.send(media.crash(0)).unwrap();
+        });
+        deep.cache.engine.evict_segment(deep.l2()).unwrap();
+        let again = on(images.recv().unwrap(), |config| config);
+        assert!(!again.hits(A), "withdrawn: {withdrawn}");
+    }
+}
