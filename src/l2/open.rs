@@ -146,6 +146,10 @@ impl L2 {
             threads.spawn(load);
             load();
         });
+        for segment in self.store.condemned() {
+            // It could not be opened or removed. What it holds is not known, so nothing that replaces it could end it.
+            self.bury_segment(segment);
+        }
         // From here on the marks are the store's to give.
         self.journal.attach(Arc::new(Marks(Arc::clone(&self.store))));
         self.loading.store(false, Ordering::Release);
@@ -158,12 +162,13 @@ struct Marks(Arc<Store>);
 
 impl Checkpoint for Marks {
     fn marks(&self, out: &mut dyn FnMut(RecordId, u8, u64)) {
-        for segment in self.0.condemned() {
-            out(RecordId { segment, ordinal: WHOLE }, mark_byte(Mark::Dead), 0);
-        }
         self.0.marks(&mut |segment, ordinal, mark, at_ms| {
             out(RecordId { segment, ordinal }, mark_byte(mark), u64::try_from(at_ms).unwrap_or(0));
         });
+        // After the marks: a segment that left the table before is among these, or gone.
+        for segment in self.0.condemned() {
+            out(RecordId { segment, ordinal: WHOLE }, mark_byte(Mark::Dead), 0);
+        }
     }
 }
 

@@ -121,7 +121,12 @@ impl Engine {
         let hold = |url_hash: u64| self.edge.shard(url_hash).table.read();
         let bury = |ended: &[RecordId]| l2.bury(ended);
         let evicted = l2.store.evict_oldest(&mut |candidate, record| decide(candidate, record), &hold, &bury)?;
-        l2.journal.append(Entry::Dropped { segment: evicted.segment });
+        if evicted.gone {
+            l2.journal.append(Entry::Dropped { segment: evicted.segment });
+        } else {
+            // Its file may be there at the next start: its marks must not be forgotten.
+            l2.bury_segment(evicted.segment);
+        }
         Some(())
     }
 

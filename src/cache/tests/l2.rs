@@ -203,12 +203,15 @@ fn a_promotion_reads_what_was_swept_before_the_entry() {
     // A sweep that has passed the shards, and goes on between the two loads of a promotion.
     let (passed, has_passed) = mpsc::channel();
     let (go, goes) = mpsc::channel();
+    let (stands, has_stopped) = mpsc::channel();
     let cache = deep.cache.clone();
     let sweep = std::thread::spawn(move || {
         at("l2:sweep-passed", move || {
             passed.send(()).unwrap();
             goes.recv().unwrap();
         });
+        // Before it vouches for its marks it waits for the promotion's shard.
+        at("l2:sweep-blocked", move || stands.send(()).unwrap());
         cache.sweep();
     });
     has_passed.recv().unwrap();
@@ -218,9 +221,10 @@ fn a_promotion_reads_what_was_swept_before_the_entry() {
     let record = l2.store.read(&candidate).unwrap();
     at("promote:swept-loaded", move || {
         go.send(()).unwrap();
-        sweep.join().unwrap();
+        has_stopped.recv().unwrap();
     });
     engine.promote_now(l2, &key(A), &candidate, &record);
+    sweep.join().unwrap();
     deep.cache.sweep();
     assert!(!deep.hits(A));
 }

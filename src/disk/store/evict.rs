@@ -32,6 +32,8 @@ pub(crate) struct Evicted {
     pub(crate) segment: u32,
     /// What was written anew.
     pub(crate) reinserted: u64,
+    /// Whether its name is durably gone too. If not, it is condemned (see [`Store::condemned`]), or somebody else is still removing it.
+    pub(crate) gone: bool,
 }
 
 impl Store {
@@ -64,7 +66,7 @@ impl Store {
         if listed.is_err() {
             self.fail(&segment);
         }
-        let mut evicted = Evicted { segment: segment.id, reinserted: 0 };
+        let mut evicted = Evicted { segment: segment.id, reinserted: 0, gone: false };
         let mut left = segment.size / 2;
         for (candidate, weight) in wanted {
             let Some(rest) = left.checked_sub(weight) else { continue };
@@ -100,6 +102,7 @@ impl Store {
         }
         if self.retire(&segment) {
             count(&self.counters.evicted_segments);
+            evicted.gone = !self.condemned().contains(&segment.id);
         }
         Some(evicted)
     }

@@ -273,10 +273,12 @@ impl Store {
     /// Holds no lock while `f` runs. A retired segment is reported, as dead throughout, until its name is durably gone; segments that have not
     /// been loaded are not.
     pub(crate) fn marks(&self, f: &mut dyn FnMut(u32, u32, Mark, i64)) {
+        // The table first: what leaves it is condemned before.
+        let table = self.table.load_full();
         for &(id, records) in &self.condemned.lock().clone() {
             (0..records).for_each(|ordinal| f(id, ordinal, Mark::Dead, 0));
         }
-        for (_, segment) in &self.table.load_full().0 {
+        for (_, segment) in &table.0 {
             segment.each_mark(f);
         }
     }

@@ -1,6 +1,7 @@
 //! Schedules in which an operation of the second tier crosses a sweep, an error of the device or the end of the power.
 
 use super::*;
+use crate::disk::media::{Failure, Operation};
 
 impl Deep {
     fn l2(&self) -> &L2 {
@@ -70,4 +71,18 @@ fn h10_what_an_eviction_ends_is_dead_on_disk_before_the_rules_that_took_it_retir
         let again = on(images.recv().unwrap(), |config| config);
         assert!(!again.hits(A), "withdrawn: {withdrawn}");
     }
+}
+
+#[test]
+fn h10_marks_outlive_an_evicted_file_that_cannot_be_removed() {
+    let deep = deep();
+    deep.sink(A, "a");
+    deep.purge_from(Selector::Url(A.into()), Action::Delete, L2);
+    deep.cache.sweep();
+    assert_eq!(deep.cache.stats().live_rules, 0);
+    deep.media.fail_all(Operation::Remove, Failure::Io);
+    deep.cache.engine.evict_segment(deep.l2()).unwrap();
+    deep.purge_url(B);
+    let again = deep.crashed(0);
+    assert!(!again.hits(A));
 }
