@@ -271,7 +271,7 @@ impl Engine {
             return Admit::Skipped(Reason::Superseded);
         }
         if let (Some(l2), Some(record)) = (&self.l2, validates)
-            && l2.store.candidate_of(record).is_none()
+            && (l2.store.candidate_of(record).is_none() || !l2.store.is_intact(record))
         {
             return Admit::Skipped(Reason::Superseded);
         }

@@ -55,6 +55,7 @@ impl Engine {
             None => Some(pending).filter(|pending| !pending.rules.is_empty()),
         };
         if let Some(swept) = swept {
+            self.catch_up_leaving();
             self.rules.retire(swept.upto);
             let now = self.clock.now_ms();
             for rule in swept.rules.iter().filter(|rule| rule.seq == rule.record.last) {
@@ -76,6 +77,21 @@ impl Engine {
             for fill in &table.fills {
                 fill.catch_up(&snapshot);
             }
+            for leaving in &table.leaving {
+                leaving.catch_up(&snapshot, |seq| self.softened_at(seq));
+            }
+        }
+    }
+
+    /// Judges what waits to be written, before the rules retire that it has not been judged by (I2): what was evicted after its shard was passed. What
+    /// is evicted from now on has been swept.
+    fn catch_up_leaving(&self) {
+        if self.l2.is_none() {
+            return;
+        }
+        for shard in self.edge.shards() {
+            let table = shard.table.read();
+            let snapshot = self.rules.load();
             for leaving in &table.leaving {
                 leaving.catch_up(&snapshot, |seq| self.softened_at(seq));
             }

@@ -1,6 +1,7 @@
 //! The threads that wait for the disk, so that nobody else does: few, with a bounded queue.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -86,7 +87,25 @@ impl Shared {
             }
             let Some(job) = state.jobs.pop_front() else { return };
             drop(state);
-            job();
+            // A job runs wakers, which are not ours. One that panics has said so; who waits for it was told by the drop of its promise.
+            drop(catch_unwind(AssertUnwindSafe(job)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_job_that_panics_costs_no_thread() {
+        let pool = Pool::start(1).unwrap();
+        let (done, is_done) = mpsc::channel();
+        assert!(pool.submit(|| panic!("of a waker")));
+        assert!(pool.submit(move || done.send(()).unwrap()));
+        is_done.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+        pool.close();
     }
 }

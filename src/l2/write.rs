@@ -88,6 +88,8 @@ impl Engine {
             *l2.idle_since.lock() = Instant::now();
         }
         self.keep_house(l2);
+        // What was replaced waits for no purge to come: it is bounded, and does not come back after a crash. An error is the journal's figure.
+        drop(l2.journal.flush());
         goes_on
     }
 
@@ -134,6 +136,7 @@ impl Engine {
     pub(crate) fn flush_l2(&self, l2: &L2) -> std::io::Result<()> {
         self.write_waiting(l2, Duration::ZERO);
         l2.store.seal();
+        l2.journal.flush().map_err(std::io::Error::other)?;
         match l2.store.stats().io_errors {
             0 => Ok(()),
             errors => Err(std::io::Error::other(format!("{errors} errors of the second tier's device so far"))),

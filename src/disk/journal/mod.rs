@@ -277,6 +277,16 @@ impl Journal {
         self.wait_or_lead(upto.0)
     }
 
+    /// Makes durable what was appended so far; nothing if all of it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`sync`](Self::sync).
+    pub(crate) fn flush(&self) -> Result<(), JournalError> {
+        let last = Position(self.log.lock().last);
+        self.sync(last)
+    }
+
     /// Whether everything up to a position is durable.
     pub(crate) fn is_durable(&self, position: Position) -> bool {
         position.0 <= self.durable.load(Ordering::Acquire)

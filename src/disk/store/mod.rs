@@ -193,6 +193,11 @@ impl Store {
         Some(Candidate { mark, mark_at_ms, hits, verified, ..*candidate })
     }
 
+    /// Whether what was copied from a view of the record was what the device holds. Ask it after copying, before the copy is used.
+    pub(crate) fn is_intact(&self, candidate: &Candidate) -> bool {
+        self.segment(candidate.id.segment).is_some_and(|segment| segment.is_intact())
+    }
+
     /// Whether reading it would neither wait for the device nor sum its body. A guess, not a promise.
     pub(crate) fn is_warm(&self, candidate: &Candidate) -> bool {
         let table = self.table.load();

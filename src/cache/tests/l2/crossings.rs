@@ -3,6 +3,9 @@
 use super::*;
 use crate::disk::media::{Failure, Operation};
 
+/// A body that is read as a view of its segment.
+static LONG: [u8; 20_000] = [b'x'; 20_000];
+
 impl Deep {
     fn l2(&self) -> &L2 {
         self.cache.engine.l2.as_ref().unwrap()
@@ -85,4 +88,46 @@ fn h10_marks_outlive_an_evicted_file_that_cannot_be_removed() {
     deep.purge_url(B);
     let again = deep.crashed(0);
     assert!(!again.hits(A));
+}
+
+#[test]
+fn i5_what_was_replaced_before_a_flush_does_not_come_back() {
+    let deep = deep();
+    deep.sink(A, "old");
+    deep.store(A, "new");
+    deep.cache.flush().unwrap();
+    assert_eq!(deep.l2().journal.stats().pending_bytes, 0, "nothing waits in memory for a purge to come");
+    let again = deep.crashed(0);
+    assert_ne!(again.body(A).as_deref(), Some(&b"old"[..]));
+}
+
+#[test]
+fn an_unpurged_object_is_demoted_though_a_sweep_ends_meanwhile() {
+    let deep = deep();
+    deep.store(A, "a");
+    deep.look(A);
+    deep.purge_url(B);
+    let cache = deep.cache.clone();
+    at("sweep:passed", move || while cache.engine.edge.evict_any() {});
+    deep.cache.sweep();
+    deep.cache.flush().unwrap();
+    assert_eq!(deep.body(A).as_deref(), Some(&b"a"[..]));
+}
+
+#[test]
+fn a_304_stores_no_body_that_the_device_has_lost() {
+    let deep = deep();
+    let mut fill = deep.lead(A).respond(head(&[]), None, fresh(), &[]);
+    fill.write(LONG[..].into());
+    assert_eq!(fill.finish(), Admit::Stored);
+    deep.settle(A);
+    deep.leave_edge(A);
+    let Lookup::Hit(base) = deep.look(A) else { panic!() };
+    let Fetch::Lead(ticket) = deep.cache.fetch(&key(A), &HeaderMap::new(), Some(base)) else { panic!() };
+    let names = deep.media.names();
+    let segment = names.iter().find(|name| name.ends_with(".seg")).unwrap();
+    assert!(deep.media.poison(segment));
+    let (_, admit) = ticket.not_modified(head(&[]), fresh(), &[]).unwrap();
+    assert_ne!(admit, Admit::Stored);
+    assert!(!deep.in_edge(A));
 }
