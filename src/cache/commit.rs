@@ -191,7 +191,11 @@ impl Engine {
         let body = match base.entry().chunks() {
             // Views of the second tier must not be what the memory tier stores.
             Some(chunks) if base.handle.record().is_some() => {
-                self.hold(fill, &chunks.concat()).map(|held| Body::Chunks(vec![held]))
+                let held = self.hold(fill, &chunks.concat());
+                // Asked after the copy: a page that was lost reads as zeros.
+                let record = base.handle.record();
+                let intact = self.l2.iter().zip(record).all(|(l2, record)| l2.store.is_intact(record));
+                held.filter(|_| intact).map(|held| Body::Chunks(vec![held]))
             }
             Some(chunks) => Some(Body::Chunks(chunks.to_vec())),
             None => Some(Body::Inline(base.entry().inline_body())),
@@ -271,7 +275,7 @@ impl Engine {
             return Admit::Skipped(Reason::Superseded);
         }
         if let (Some(l2), Some(record)) = (&self.l2, validates)
-            && (l2.store.candidate_of(record).is_none() || !l2.store.is_intact(record))
+            && l2.store.candidate_of(record).is_none()
         {
             return Admit::Skipped(Reason::Superseded);
         }

@@ -397,12 +397,23 @@ impl Cache {
     /// As [`purge`](Self::purge); the new sites are in use all the same.
     pub fn set_sites(&self, sites: Sites) -> Result<Option<PurgeRecord>, PurgeError> {
         let new = sites.rules_of_names();
-        let old = self.engine.sites.swap(Arc::new(sites)).rules_of_names();
-        let changed = site::changed(&old, &new);
+        let changed = site::changed(&self.engine.sites().rules_of_names(), &new);
+        if let Some(l2) = self.engine.l2.as_ref().filter(|_| !changed.is_empty()) {
+            // Until the new rules are written, a start purges these hosts whichever rules it has: both kinds of keys may be stored.
+            let mut between = new.clone();
+            let names = changed.iter().map(|selector| match selector {
+                Selector::Host(name) => name.clone(),
+                _ => "*".to_owned(),
+            });
+            between.extend(names.map(|name| (name, "changing".to_owned())));
+            drop(l2.keep_sites(&between));
+        }
+        self.engine.sites.store(Arc::new(sites));
         if changed.is_empty() {
             return Ok(None);
         }
         let record = self.purge(&Purge::batch(changed).by("sites"))?;
+        point("sites:purged");
         if let Some(l2) = &self.engine.l2 {
             // Not written, they are compared with older ones at the next start, and purged once more.
             drop(l2.keep_sites(&new));

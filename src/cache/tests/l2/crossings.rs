@@ -131,3 +131,21 @@ fn a_304_stores_no_body_that_the_device_has_lost() {
     assert_ne!(admit, Admit::Stored);
     assert!(!deep.in_edge(A));
 }
+
+#[test]
+fn what_was_stored_under_new_sites_is_not_found_under_the_old_ones_after_a_crash() {
+    use crate::site::{KeyPolicy, Query, Site, Sites};
+    let deep = deep();
+    let (cache, media) = (deep.cache.clone(), Arc::clone(&deep.media));
+    let (image, images) = mpsc::channel();
+    at("sites:purged", move || {
+        Deep::renew(&cache, A, "new");
+        assert!(matches!(cache.lookup(&key(A), &HeaderMap::new()), Lookup::Hit(_)));
+        cache.flush().unwrap();
+        image.send(media.crash(0)).unwrap();
+    });
+    let site = Site::new(["h"]).policy(KeyPolicy::new().query(Query::Drop));
+    deep.cache.set_sites(Sites::new([site, Site::new(["*"])]).unwrap()).unwrap();
+    let again = on(images.recv().unwrap(), |config| config);
+    assert!(!again.hits(A));
+}
