@@ -87,6 +87,7 @@ impl Engine {
             *l2.idle_since.lock() = Instant::now();
         }
         self.keep_house(l2);
+        l2.history.write(&*l2.media, &self.history);
         goes_on
     }
 
