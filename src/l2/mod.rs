@@ -14,9 +14,12 @@
 //! Lock order: the store's append lock, a shard of the memory tier, a shard of the store's index, the journal's buffer.
 
 pub(crate) mod codec;
+pub(crate) mod history;
+mod inspect;
 mod open;
 mod pool;
 mod read;
+mod scope;
 pub(crate) mod sites;
 mod stats;
 mod sweep;
@@ -46,7 +49,9 @@ use crate::sync::point;
 /// The second tier of a cache.
 #[derive(Debug)]
 pub(crate) struct L2 {
-    media: Arc<dyn Media>,
+    pub(crate) media: Arc<dyn Media>,
+    /// Held by whoever writes a kept file.
+    pub(crate) keeping: Mutex<()>,
     capacity: u64,
     pub(crate) store: Arc<Store>,
     pub(crate) journal: Journal,
@@ -61,6 +66,8 @@ pub(crate) struct L2 {
     rate: Mutex<Rate>,
     /// When something was written last.
     idle_since: Mutex<Instant>,
+    /// The purge history on disk.
+    pub(crate) history: history::Log,
     /// Why what was on disk was discarded, if it was.
     notice: Option<String>,
     pub(crate) counters: Counters,
@@ -87,6 +94,7 @@ impl L2 {
 
     /// Keeps the rules by which keys are made from now on. What they change has been purged.
     pub(crate) fn keep_sites(&self, rules: &sites::Rules) -> std::io::Result<()> {
+        let _one = self.keeping.lock();
         sites::write(&*self.media, rules)
     }
 

@@ -39,9 +39,10 @@ pub(crate) use crate::disk::RecordId;
 
 pub(crate) use self::error::{JournalError, OpenError};
 pub(crate) use self::live::LivePurge;
-#[cfg_attr(test, expect(unused_imports, reason = "tests reach them through fields"))]
-pub(crate) use self::replay::{FileState, InspectedFile, Inspection, inspect};
+pub(crate) use self::record::{FRAME, Fields, Frame, put, seal};
+pub(crate) use self::replay::{FileState, inspect};
 pub(crate) use self::stats::JournalStats;
+pub(crate) use self::writer::random;
 
 use self::commit::Turn;
 use self::live::Live;
@@ -187,7 +188,7 @@ impl Journal {
         } else {
             Survey::of(&*media, options.adopt)?
         };
-        let random = || writer::random().map_err(|e| OpenError::new("choose an epoch for", "the journal", e));
+        let random = || random().map_err(|e| OpenError::new("choose an epoch for", "the journal", e));
         let contents = survey.contents.take();
         let fresh = contents.is_none() && survey.distrust.is_none();
         let previous = contents.as_ref().map_or(0, |contents| contents.header.id);
@@ -333,11 +334,6 @@ impl Journal {
             // appends still.
         }
         Ok(())
-    }
-
-    /// The epoch of the numbers.
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch
     }
 
     /// Figures. Waits for no I/O: those of the file are as of the last commit.

@@ -54,8 +54,8 @@ use load::Loading;
 use segment::{Segment, Space};
 
 pub(crate) use append::Appender;
-pub(crate) use evict::{Evicted, Reinsert};
-pub(crate) use inspect::{Inspected, inspect};
+pub(crate) use evict::Reinsert;
+pub(crate) use inspect::inspect;
 pub(crate) use record::{Meta, RecordParts};
 pub(crate) use types::{
     AppendError, Appended, Candidate, Judged, Loaded, OpenError, ReadError, Record, RecordId, Scope, SegmentInfo,
@@ -113,8 +113,6 @@ impl Table {
 pub(crate) enum Which {
     /// Every record of the URL.
     Url,
-    /// Every variant of the key with this hash.
-    Key(u64),
     /// Of the key with this hash the variant, and those that vary on other fields than it.
     Variant(u64, u32),
 }
@@ -242,6 +240,19 @@ impl Store {
         Ok(Record { bytes, parts, segment })
     }
 
+    /// What was written with a record beside its bytes, header and metadata verified; `None` if it cannot be read. The body is not read, and nothing
+    /// changes. May wait for the device.
+    pub(crate) fn peek(&self, candidate: &Candidate) -> Option<Meta> {
+        let segment = self.segment(candidate.id.segment)?;
+        let ordinal = candidate.id.ordinal;
+        let range = segment.places.read().range(ordinal)?;
+        let bytes = |len: u64| segment.bytes(range.start..range.start.saturating_add(len).min(range.end)).ok();
+        let front = record::claimed_front(&bytes(record::HEADER)?).ok()?;
+        let front = bytes(front)?;
+        let meta = record::decode_front(&front, self.options.epoch, segment.id, ordinal).ok()?.meta;
+        segment.is_intact().then_some(meta)
+    }
+
     /// Removes records from the index and marks them dead in memory, without I/O: may be called under other locks. Returns them for the journal.
     ///
     /// After this returns no [`Store::find`] sees them, and no load in progress brings any of the URL back.
@@ -249,7 +260,6 @@ impl Store {
         let table = self.table.load();
         let removed = self.index.remove_if(url_hash, |key16, entry| match which {
             Which::Url => true,
-            Which::Key(key) => key & 0xffff == key16,
             Which::Variant(key, variant) => {
                 let own = table.by_slot(entry.slot()).and_then(|segment| segment.variant(entry.ordinal()));
                 key & 0xffff == key16 && own.is_none_or(|own| replaces(variant, own))

@@ -72,7 +72,7 @@ fn a_directory_without_a_journal_gets_one() {
     assert_eq!((replayed.next_seq, replayed.swept_upto, replayed.max_segment), (1, 0, 0));
     assert!(replayed.purges.is_empty() && replayed.marks.is_empty());
     assert!(replayed.epoch != 0 && replayed.epoch < 1 << 53);
-    assert_eq!(journal.epoch(), replayed.epoch);
+    assert_eq!(journal.epoch, replayed.epoch);
     assert_eq!(media.names(), ["journal-0000000000000001.log"]);
     let other = open(&Crash::new()).1;
     assert_ne!(other.epoch, replayed.epoch, "an epoch is random");
@@ -164,7 +164,7 @@ fn an_entry_that_no_record_can_hold_is_refused() {
     let journal = open(&Crash::new()).0;
     let never = purge(&journal, 1, &vec![0; super::record::MAX_PAYLOAD + 1]);
     assert!(!journal.is_durable(never));
-    assert!(journal.sync(never).unwrap_err().is_too_large());
+    assert!(journal.sync(never).unwrap_err().to_string().contains("over 256 MiB"));
     journal.sync(purge(&journal, 1, b"")).unwrap();
 }
 
@@ -180,12 +180,11 @@ fn inspecting_writes_nothing() {
     let inspection = inspect(&media).unwrap();
     assert_eq!(media.count(Operation::Change), changes);
     assert!(inspection.distrust.is_none());
-    let FileState::Whole { header, purges: 1, marks: 2, closed: Some(4), torn: false, .. } = &inspection.files[0].state
+    let FileState::Whole { header, purges, marks, closed: Some(4), torn: false, .. } = &inspection.files[0].state
     else {
-        panic!("{inspection}");
+        panic!("{inspection:?}");
     };
-    assert_eq!(header.epoch, replayed.epoch);
-    assert!(inspection.to_string().contains("1 live batches, 2 marks"));
+    assert_eq!((header.epoch, purges.len(), marks.len()), (replayed.epoch, 1, 2));
     assert!(inspect(&media.copy()).unwrap().distrust.is_some());
 }
 
