@@ -97,6 +97,12 @@ impl Control {
     }
 }
 
+/// First tick at which an object is not fresh, as of `now`, when it carries `mark`. A soft purge ends freshness when it was made; a clock that was
+/// set back since does not bring it back (G9).
+pub(crate) fn expires(fresh_until: Tick, soft_at: Tick, mark: Mark, now: Tick) -> Tick {
+    if mark == Mark::Soft { fresh_until.min(soft_at).min(now) } else { fresh_until }
+}
+
 /// Deadlines and permissions, computed once when the response is stored.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
@@ -366,14 +372,9 @@ impl EntryRef {
         }
     }
 
-    /// First tick at which it is not fresh, as of `now`, when it carries `mark`. A soft purge ends freshness when it was made; a clock that was
-    /// set back since does not bring it back (G9).
+    /// First tick at which it is not fresh, as of `now`, when it carries `mark`.
     pub(crate) fn expires(&self, mark: Mark, now: Tick) -> Tick {
-        let header = self.header();
-        match mark {
-            Mark::Soft => header.fresh_until.min(header.soft_at.load(Ordering::Relaxed)).min(now),
-            _ => header.fresh_until,
-        }
+        expires(self.header().fresh_until, self.soft_at(), mark, now)
     }
 
     /// A soft purge made `at` that time ends its freshness; of several the first counts.

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Engine;
-use super::lookup::{Lookup, decide};
+use super::lookup::verdict;
 use crate::edge::index::{Place, Scope};
 use crate::entry::{EntryRef, Handle, Mark};
 use crate::purge::{Compiled, Cost, Count, Purge, PurgeError, Selector, Shape, Subject, cost};
 
-/// Keys in a sample.
+/// Keys in a sample, of each tier.
 const SAMPLE: usize = 20;
 /// Most objects in a listing.
 const LISTED: usize = 1000;
@@ -21,9 +21,11 @@ const LISTED: usize = 1000;
 pub struct Explained {
     /// Objects and bytes of the memory tier.
     pub edge: Count,
-    /// Texts of some of their keys.
+    /// Objects and bytes of the second tier. What both tiers hold counts in both.
+    pub l2: Count,
+    /// Texts of some of their keys, up to 20 of each tier, each text once.
     pub sample: Vec<String>,
-    /// The time budget ran out: there may be more.
+    /// There may be more: the time budget ran out, or what is on disk is still being read in, or part of it has just left or cannot be read.
     pub partial: bool,
     /// What each selector would cost as a live rule, in order.
     pub costs: Vec<Cost>,
@@ -35,6 +37,8 @@ pub struct Explained {
 pub struct ObjectInfo {
     /// Key text.
     pub key: String,
+    /// Where: `edge`, the memory tier, or `l2`. One that is in both is listed twice.
+    pub layer: &'static str,
     /// Request fields it varies on, with the values it was stored for.
     pub variant: Vec<(String, Option<String>)>,
     /// Status code.
@@ -43,7 +47,7 @@ pub struct ObjectInfo {
     pub age: u64,
     /// Freshness left in seconds.
     pub ttl: i64,
-    /// Bytes charged.
+    /// Bytes charged to the memory tier, or taken in a segment.
     pub size: u64,
     /// Tags.
     pub tags: Vec<String>,
@@ -51,7 +55,7 @@ pub struct ObjectInfo {
     pub stamp: u64,
     /// Strongest rule that took it: `none`, `soft`, `invalidate` or `dead`.
     pub mark: &'static str,
-    /// What a request would get: `hit`, `stale` or the reason for neither.
+    /// What a request would get of it: `hit`, `stale` or the reason for neither.
     pub verdict: String,
 }
 
@@ -62,25 +66,48 @@ impl Engine {
         let mut explained = Explained { costs, ..Explained::default() };
         let parts: Vec<Compiled> = rules.into_iter().flat_map(|rule| rule.parts).collect();
         let deadline = Instant::now().checked_add(budget);
-        explained.partial = !self.visit(&parts, deadline, |entry| {
-            explained.edge.objects += 1;
-            explained.edge.bytes += entry.weight();
-            if explained.sample.len() < SAMPLE {
-                explained.sample.push(lossy(entry.key().text()));
-            }
-            true
-        });
+        let mut sampled = HashSet::new();
+        if purge.layers.edge {
+            explained.partial |= !self.visit(&parts, deadline, |entry| {
+                explained.edge.objects += 1;
+                explained.edge.bytes += entry.weight();
+                if sampled.len() < SAMPLE {
+                    sample(&mut explained.sample, &mut sampled, entry.key().text());
+                }
+                true
+            });
+        }
+        if let Some(l2) = self.l2.as_ref().filter(|_| purge.layers.l2) {
+            let most = sampled.len().saturating_add(SAMPLE);
+            explained.partial |= !self.visit_l2(l2, &parts, deadline, &mut |seen| {
+                explained.l2.objects += 1;
+                explained.l2.bytes += seen.record.weight;
+                if sampled.len() < most {
+                    sample(&mut explained.sample, &mut sampled, seen.record.key);
+                }
+                true
+            });
+        }
         Ok(explained)
     }
 
     pub(crate) fn objects(&self, of: &Selector) -> Result<Vec<ObjectInfo>, PurgeError> {
         let purge = Purge::new(of.clone());
         let parts: Vec<Compiled> = self.prepare(&purge)?.into_iter().flat_map(|rule| rule.parts).collect();
+        let deadline = Instant::now().checked_add(Duration::from_secs(1));
         let mut listed = Vec::new();
-        self.visit(&parts, Instant::now().checked_add(Duration::from_secs(1)), |entry| {
+        self.visit(&parts, deadline, |entry| {
             listed.push(self.describe(entry));
             listed.len() < LISTED
         });
+        if let Some(l2) = &self.l2
+            && listed.len() < LISTED
+        {
+            self.visit_l2(l2, &parts, deadline, &mut |seen| {
+                listed.extend(self.describe_record(l2, seen));
+                listed.len() < LISTED
+            });
+        }
         Ok(listed)
     }
 
@@ -153,19 +180,16 @@ impl Engine {
 
     fn describe(&self, entry: &EntryRef) -> ObjectInfo {
         let (stamp, mark) = self.mark_of(entry);
-        let hit = super::Hit { handle: Handle::Direct(entry.clone()), now: self.now(), mark };
+        let now = self.now();
+        let hit = super::Hit { handle: Handle::Direct(entry.clone()), now, mark };
         let verdict = if entry.is_uncacheable() {
             super::Reason::Uncacheable.to_string()
         } else {
-            match decide(hit.handle.clone(), mark, hit.now) {
-                Lookup::Hit(_) => "hit".to_owned(),
-                Lookup::Stale(..) => "stale".to_owned(),
-                Lookup::MustValidate(_, reason) | Lookup::Miss(reason) => reason.to_string(),
-                Lookup::Deferred(_) => "deferred".to_owned(),
-            }
+            verdict(entry.deadlines(), entry.expires(mark, now), mark, now)
         };
         ObjectInfo {
             key: lossy(entry.key().text()),
+            layer: "edge",
             variant: entry.vary().iter().map(|(name, value)| (lossy(name), value.map(lossy))).collect(),
             status: entry.status(),
             age: hit.age().as_secs(),
@@ -173,17 +197,28 @@ impl Engine {
             size: entry.weight(),
             tags: entry.tags().iter().map(lossy).collect(),
             stamp,
-            mark: match mark {
-                Mark::None => "none",
-                Mark::Soft => "soft",
-                Mark::Invalidate => "invalidate",
-                Mark::Dead => "dead",
-            },
+            mark: mark_name(mark),
             verdict,
         }
     }
 }
 
-fn lossy(bytes: &[u8]) -> String {
+/// Adds a key to a sample that does not have it.
+fn sample(to: &mut Vec<String>, sampled: &mut HashSet<Box<[u8]>>, key: &[u8]) {
+    if sampled.insert(key.into()) {
+        to.push(lossy(key));
+    }
+}
+
+pub(crate) fn mark_name(mark: Mark) -> &'static str {
+    match mark {
+        Mark::None => "none",
+        Mark::Soft => "soft",
+        Mark::Invalidate => "invalidate",
+        Mark::Dead => "dead",
+    }
+}
+
+pub(crate) fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -12,7 +12,7 @@ use super::hit::Hit;
 use super::{Engine, Reason};
 use crate::edge::front::Local;
 use crate::edge::shard::Found;
-use crate::entry::{EntryRef, Handle, Mark, TICKS, Tick};
+use crate::entry::{Deadlines, EntryRef, Handle, Mark, TICKS, Tick};
 use crate::key::Key;
 use crate::l2::Deferred;
 use crate::purge::Subject;
@@ -232,16 +232,31 @@ fn usable(entry: &EntryRef, mark: Mark, now: Tick) -> Use {
 #[cold]
 #[inline(never)]
 fn not_fresh(entry: &EntryRef, mark: Mark, now: Tick) -> Use {
+    unfresh(entry.deadlines(), entry.expires(mark, now), mark, now)
+}
+
+fn unfresh(deadlines: Deadlines, expires: Tick, mark: Mark, now: Tick) -> Use {
     match mark {
         Mark::Dead => return Use::None(Reason::PurgedDelete),
         Mark::Invalidate => return Use::Validated(Reason::PurgedInvalidate),
         Mark::None | Mark::Soft => {}
     }
-    let deadlines = entry.deadlines();
     if deadlines.no_cache {
         return Use::Validated(Reason::NoCache);
     }
     let reason = if mark == Mark::Soft { Reason::PurgedSoft } else { Reason::Expired };
-    let window = i64::from(entry.expires(mark, now)) + i64::from(deadlines.while_revalidate) * TICKS;
+    let window = i64::from(expires) + i64::from(deadlines.while_revalidate) * TICKS;
     if !deadlines.must_revalidate && i64::from(now) < window { Use::Stale(reason) } else { Use::Validated(reason) }
+}
+
+/// What a request would get of an object with these deadlines, which is fresh before the tick `expires`: `hit`, `stale` or the reason for neither.
+pub(crate) fn verdict(deadlines: Deadlines, expires: Tick, mark: Mark, now: Tick) -> String {
+    if mark == Mark::None && now < deadlines.fresh_until && !deadlines.no_cache {
+        return "hit".to_owned();
+    }
+    match unfresh(deadlines, expires, mark, now) {
+        Use::Fresh => "hit".to_owned(),
+        Use::Stale(_) => "stale".to_owned(),
+        Use::Validated(reason) | Use::None(reason) => reason.to_string(),
+    }
 }

@@ -28,7 +28,8 @@ pub use self::stats::Stats;
 pub use self::ticket::{Answer, Fetch, FillBroken, FillReader, FillTicket, FillWriter};
 pub use crate::l2::{Deferred, L2State, L2Stats};
 
-pub(crate) use self::lookup::decide;
+pub(crate) use self::inspect::{lossy, mark_name};
+pub(crate) use self::lookup::{decide, verdict};
 use self::stats::Counters;
 use self::sweep::Sweeper;
 use crate::clock::Clock;
@@ -336,7 +337,7 @@ impl Cache {
         Ok(record.view())
     }
 
-    /// What `purge` would take now, counted and sampled; changes nothing. Stops when `budget` is used up and says so.
+    /// What `purge` would take now, counted and sampled; changes nothing. Stops when `budget` is used up and says so. May wait for the disk.
     ///
     /// # Errors
     ///
@@ -345,8 +346,8 @@ impl Cache {
         self.engine.explain(purge, budget)
     }
 
-    /// Every stored object of a [`Selector::Url`] or [`Selector::Key`]. Other selectors list what [`explain`](Self::explain) would count,
-    /// up to 1,000 objects.
+    /// Every stored object of a [`Selector::Url`] or [`Selector::Key`], of each tier that holds it. Other selectors list what
+    /// [`explain`](Self::explain) would count, up to 1,000 objects. May wait for the disk, but for no body.
     ///
     /// # Errors
     ///

@@ -3,10 +3,8 @@
 //! Nothing here knows rules or requests. All I/O goes through [`Media`], so that the same code runs on a file system, in memory, and under a
 //! simulated crash. `docs/format.md` describes every structure byte by byte.
 
-#[allow(dead_code, unused_imports, reason = "what reads a directory offline is not built yet")]
 pub(crate) mod journal;
 pub mod media;
-#[allow(dead_code, unused_imports, reason = "what reads a directory offline is not built yet")]
 pub(crate) mod store;
 
 /// A stored object's record: its segment and its place in the order of records there. Never used for another.

@@ -14,9 +14,11 @@
 //! Lock order: the store's append lock, a shard of the memory tier, a shard of the store's index, the journal's buffer.
 
 pub(crate) mod codec;
+mod inspect;
 mod open;
 mod pool;
 mod read;
+mod scope;
 pub(crate) mod sites;
 mod stats;
 mod sweep;

@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{L2, LARGE};
 use crate::cache::{Engine, Lookup, Reason, decide};
-use crate::disk::store::{Candidate, Record};
+use crate::disk::store::{Candidate, Meta, Record};
 use crate::entry::{Body, Deadlines, Deep, EntryRef, Handle, Mark, Parts, TICKS, Tick};
 use crate::key::Key;
 use crate::purge::{Snapshot, Subject, TagsRef};
@@ -137,7 +137,7 @@ impl Engine {
     fn entry_of(&self, key: &Key, record: &Record, mark: Mark, soft_at: Tick, stamp: u64) -> Option<EntryRef> {
         let bytes = record.body();
         let body = if bytes.len() <= COPIED { Body::Inline(&bytes) } else { Body::Chunks(vec![bytes.clone()]) };
-        let parts = parts(key, record, body, self.deadlines_of(record));
+        let parts = parts(key, record, body, self.deadlines_of(record.meta()));
         if !parts.fits() {
             return None;
         }
@@ -147,8 +147,7 @@ impl Engine {
         Some(entry)
     }
 
-    fn deadlines_of(&self, record: &Record) -> Deadlines {
-        let meta = record.meta();
+    pub(super) fn deadlines_of(&self, meta: &Meta) -> Deadlines {
         Deadlines {
             born: self.tick_of_signed(meta.born_ms),
             fresh_until: self.tick_of_signed(meta.fresh_until_ms),
@@ -186,7 +185,7 @@ impl Engine {
             let Some(room) = self.edge.reserve(crate::entry::weight_of(bytes.len()), key.url_hash()) else { return };
             Body::Chunks(vec![room.hold(&bytes)])
         };
-        let parts = parts(key, record, body, self.deadlines_of(record));
+        let parts = parts(key, record, body, self.deadlines_of(record.meta()));
         if !parts.fits() {
             return;
         }
@@ -216,7 +215,7 @@ impl Engine {
     }
 
     /// The tick of a wall-clock time that may lie before the epoch.
-    fn tick_of_signed(&self, ms: i64) -> Tick {
+    pub(super) fn tick_of_signed(&self, ms: i64) -> Tick {
         let since = ms.saturating_sub_unsigned(self.base_ms) / (1000 / TICKS);
         since.clamp(i64::from(Tick::MIN), i64::from(Tick::MAX)) as Tick
     }

@@ -5,10 +5,10 @@
 //! fsync; `swept_upto`. What fails leaves the rules in force, to
 //! be tried again.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::scope::scopes;
 use super::{L2, mark_byte};
 use crate::cache::Engine;
 use crate::disk::journal::{Entry, JournalError, Position};
@@ -16,7 +16,7 @@ use crate::disk::store::{Scope, Visited};
 use crate::entry::Mark;
 use crate::key::KeyRef;
 use crate::purge::rules::Pending;
-use crate::purge::{Rule, Shape, Snapshot, Subject, TagsRef};
+use crate::purge::{Compiled, Rule, Snapshot, Subject, TagsRef};
 use crate::sync::point;
 use crate::vary::VaryRef;
 
@@ -84,32 +84,8 @@ impl Engine {
         let rules: Vec<&Rule> =
             rules.iter().map(|rule| &**rule).filter(|rule| rule.seq > done && rule.layers.l2).collect();
         let by = Judge { snapshot: &snapshot, rules: &rules, upto };
-        let mut under: BTreeMap<&[u8], ()> = BTreeMap::new();
-        let mut everything = false;
-        for part in rules.iter().flat_map(|rule| rule.parts()) {
-            match part.shape() {
-                Shape::Url(url) => self.end_visited(l2, Scope::Exact(url), by),
-                Shape::Key(key) | Shape::Variant { key, .. } => {
-                    self.end_visited(l2, Scope::Exact(crate::key::url_of(key)), by);
-                }
-                Shape::Tag(tag) => self.end_visited(l2, Scope::Tag(tag), by),
-                shape => match shape.walks() {
-                    Some((dir, _)) => drop(under.insert(dir, ())),
-                    None => everything = true,
-                },
-            }
-        }
-        if everything {
-            self.end_visited(l2, Scope::Everything, by);
-            return;
-        }
-        // A directory's own come right after it in this order, and were visited with it.
-        let mut above: Option<&[u8]> = None;
-        for (&dir, ()) in &under {
-            if above.is_none_or(|above| !dir.starts_with(above)) {
-                self.end_visited(l2, Scope::Under(dir), by);
-                above = Some(dir);
-            }
+        for scope in scopes(rules.iter().flat_map(|rule| rule.parts()).map(Compiled::shape)) {
+            self.end_visited(l2, scope, by);
         }
     }
 

@@ -7,13 +7,13 @@ use crate::config::L2Config;
 use crate::disk::media::Crash;
 use crate::purge::PurgeErrorKind;
 
-const EDGE: Layers = Layers { edge: true, l2: false };
-const L2: Layers = Layers { edge: false, l2: true };
+pub(super) const EDGE: Layers = Layers { edge: true, l2: false };
+pub(super) const L2: Layers = Layers { edge: false, l2: true };
 
 /// A cache over a directory; nothing happens in it by itself.
-struct Deep {
-    rig: Rig,
-    media: Arc<Crash>,
+pub(super) struct Deep {
+    pub(super) rig: Rig,
+    pub(super) media: Arc<Crash>,
 }
 
 impl std::ops::Deref for Deep {
@@ -23,11 +23,11 @@ impl std::ops::Deref for Deep {
     }
 }
 
-fn deep() -> Deep {
+pub(super) fn deep() -> Deep {
     on(Crash::new(), |config| config)
 }
 
-fn on(media: Crash, with: impl FnOnce(L2Config) -> L2Config) -> Deep {
+pub(super) fn on(media: Crash, with: impl FnOnce(L2Config) -> L2Config) -> Deep {
     let (clock, media) = (Arc::new(ManualClock::new(1_000_000_000)), Arc::new(media));
     let l2 = with(L2Config::media(media.clone(), 32 << 20).segment_size(1 << 20));
     let config = crate::Config::new().edge_size(16 << 20).shards(1).background_sweep(false).clock(clock.clone());
@@ -37,56 +37,56 @@ fn on(media: Crash, with: impl FnOnce(L2Config) -> L2Config) -> Deep {
 
 impl Deep {
     /// Stores it in both tiers.
-    fn keep(&self, url: &str, body: &'static str) {
+    pub(super) fn keep(&self, url: &str, body: &'static str) {
         self.store(url, body);
         self.settle(url);
     }
 
     /// Asks for it once more, which has it written.
-    fn settle(&self, url: &str) {
+    pub(super) fn settle(&self, url: &str) {
         assert!(self.hits(url), "{url}");
         self.cache.flush().unwrap();
     }
 
     /// Stores it in the second tier alone.
-    fn sink(&self, url: &str, body: &'static str) {
+    pub(super) fn sink(&self, url: &str, body: &'static str) {
         self.keep(url, body);
         self.leave_edge(url);
     }
 
-    fn leave_edge(&self, url: &str) {
+    pub(super) fn leave_edge(&self, url: &str) {
         self.purge_from(Selector::Url(url.into()), Action::Delete, EDGE);
         self.cache.sweep();
     }
 
-    fn purge_from(&self, selector: Selector, action: Action, layers: Layers) -> PurgeRecord {
+    pub(super) fn purge_from(&self, selector: Selector, action: Action, layers: Layers) -> PurgeRecord {
         self.cache.purge(&Purge::new(selector).action(action).layers(layers)).unwrap()
     }
 
-    fn body(&self, url: &str) -> Option<Vec<u8>> {
+    pub(super) fn body(&self, url: &str) -> Option<Vec<u8>> {
         match self.look(url) {
             Lookup::Hit(hit) => Some(hit.body().concat()),
             _ => None,
         }
     }
 
-    fn in_edge(&self, url: &str) -> bool {
+    pub(super) fn in_edge(&self, url: &str) -> bool {
         self.cache.engine.edge.shards()[0].table.read().of_key(key(url).hash(), url.as_bytes()).next().is_some()
     }
 
-    fn in_l2(&self, url: &str) -> bool {
+    pub(super) fn in_l2(&self, url: &str) -> bool {
         let key = key(url);
         let l2 = self.cache.engine.l2.as_ref().unwrap();
         !l2.store.find(key.url_hash(), key.hash()).is_empty()
     }
 
     /// What is there after the power went, with everything unsynced lost or kept as the seed says.
-    fn crashed(&self, seed: u64) -> Self {
+    pub(super) fn crashed(&self, seed: u64) -> Self {
         on(self.media.crash(seed), |config| config)
     }
 
     /// What is there after an orderly end.
-    fn restarted(self) -> Self {
+    pub(super) fn restarted(self) -> Self {
         let media = Arc::clone(&self.media);
         drop(self);
         on(media.crash(0), |config| config)

@@ -4,6 +4,7 @@
 //! operation must wait for another's lock, a second thread runs it and tells when it is blocked.
 
 mod l2;
+mod questions;
 mod readers;
 mod sweeps;
 

@@ -242,6 +242,19 @@ impl Store {
         Ok(Record { bytes, parts, segment })
     }
 
+    /// What was written with a record beside its bytes, header and metadata verified; `None` if it cannot be read. The body is not read, and nothing
+    /// changes. May wait for the device.
+    pub(crate) fn peek(&self, candidate: &Candidate) -> Option<Meta> {
+        let segment = self.segment(candidate.id.segment)?;
+        let ordinal = candidate.id.ordinal;
+        let range = segment.places.read().range(ordinal)?;
+        let bytes = |len: u64| segment.bytes(range.start..range.start.saturating_add(len).min(range.end)).ok();
+        let front = record::claimed_front(&bytes(record::HEADER)?).ok()?;
+        let front = bytes(front)?;
+        let meta = record::decode_front(&front, self.options.epoch, segment.id, ordinal).ok()?.meta;
+        segment.is_intact().then_some(meta)
+    }
+
     /// Removes records from the index and marks them dead in memory, without I/O: may be called under other locks. Returns them for the journal.
     ///
     /// After this returns no [`Store::find`] sees them, and no load in progress brings any of the URL back.

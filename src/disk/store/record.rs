@@ -251,7 +251,20 @@ pub(crate) fn claimed_len(bytes: &[u8]) -> Result<u64, Damage> {
 /// The body is not looked at: see [`Decoded::body_is_sound`].
 pub(crate) fn decode(bytes: &[u8], epoch: u64, segment: u32, ordinal: u32) -> Result<Decoded, Damage> {
     let total = usize::try_from(claimed_len(bytes)?).map_err(|_| Damage::Short)?;
-    let bytes = bytes.get(..total).ok_or(Damage::Short)?;
+    decode_front(bytes.get(..total).ok_or(Damage::Short)?, epoch, segment, ordinal)
+}
+
+/// Length of a record up to the end of its metadata, as the fixed header at the beginning of `bytes` claims.
+pub(crate) fn claimed_front(bytes: &[u8]) -> Result<u64, Damage> {
+    claimed_len(bytes)?;
+    let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| Damage::Short)?;
+    let parts = [header.key_len, header.vary_len, header.tags_len, header.head_len];
+    Ok(parts.iter().fold(u64::from(header.header_len.get()), |sum, len| sum.saturating_add(u64::from(len.get()))))
+}
+
+/// As [`decode`], of bytes that need not hold more than header and metadata.
+pub(crate) fn decode_front(bytes: &[u8], epoch: u64, segment: u32, ordinal: u32) -> Result<Decoded, Damage> {
+    let total = usize::try_from(claimed_len(bytes)?).map_err(|_| Damage::Short)?;
     let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| Damage::Short)?;
     let header_len = usize::from(header.header_len.get());
     if header_len < size_of::<Header>() || header_len % 16 != 0 {
