@@ -4,6 +4,7 @@ mod commit;
 mod head;
 mod hit;
 mod inspect;
+mod keep;
 mod lookup;
 mod reason;
 mod stats;

@@ -4,6 +4,7 @@
 //! simulated crash. `docs/format.md` describes every structure byte by byte.
 
 pub(crate) mod journal;
+pub(crate) mod kept;
 pub mod media;
 pub(crate) mod store;
 

@@ -48,7 +48,9 @@ use crate::sync::point;
 /// The second tier of a cache.
 #[derive(Debug)]
 pub(crate) struct L2 {
-    media: Arc<dyn Media>,
+    pub(crate) media: Arc<dyn Media>,
+    /// Held by whoever writes a kept file.
+    pub(crate) keeping: Mutex<()>,
     capacity: u64,
     pub(crate) store: Arc<Store>,
     pub(crate) journal: Journal,
@@ -89,6 +91,7 @@ impl L2 {
 
     /// Keeps the rules by which keys are made from now on. What they change has been purged.
     pub(crate) fn keep_sites(&self, rules: &sites::Rules) -> std::io::Result<()> {
+        let _one = self.keeping.lock();
         sites::write(&*self.media, rules)
     }
 

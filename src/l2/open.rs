@@ -98,6 +98,7 @@ impl L2 {
             .map_err(|error| failed("a thread of the second tier could not be started", &error))?;
         let l2 = Self {
             media: options.media,
+            keeping: Mutex::new(()),
             capacity: options.capacity,
             store: Arc::new(store),
             journal,
