@@ -17,6 +17,7 @@ use crate::edge::index::{Place, Scope};
 use crate::edge::shard::Shard;
 use crate::entry::{EntryRef, Mark};
 use crate::key::root_len;
+use crate::l2::history::Note;
 use crate::purge::rules::Pending;
 use crate::purge::{Compiled, Rule, Shape, Snapshot, Subject};
 use crate::sync::point;
@@ -60,6 +61,9 @@ impl Engine {
             let now = self.clock.now_ms();
             for rule in swept.rules.iter().filter(|rule| rule.seq == rule.record.last) {
                 rule.record.set_swept(now);
+                if let Some(l2) = &self.l2 {
+                    l2.history.note(Note::Changed, &rule.record);
+                }
             }
         }
         self.rules.free_retired();

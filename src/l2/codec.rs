@@ -8,20 +8,20 @@ use crate::purge::{Action, Layers, Purge, Selector};
 const VERSION: u8 = 1;
 
 /// The payload of a purge made at `created_ms`.
-pub(crate) fn encode(purge: &Purge, created_ms: u64) -> Vec<u8> {
+pub(crate) fn encode(selectors: &[Selector], action: Action, layers: Layers, by: &str, created_ms: u64) -> Vec<u8> {
     let mut out = vec![
         VERSION,
-        match purge.action {
+        match action {
             Action::Soft => 0,
             Action::Invalidate => 1,
             Action::Delete => 2,
         },
-        u8::from(purge.layers.edge) | u8::from(purge.layers.l2) << 1,
+        u8::from(layers.edge) | u8::from(layers.l2) << 1,
     ];
     out.extend_from_slice(&created_ms.to_le_bytes());
-    push(&mut out, &purge.by);
-    out.extend_from_slice(&len(purge.selectors.len()).to_le_bytes());
-    for selector in &purge.selectors {
+    push(&mut out, by);
+    out.extend_from_slice(&len(selectors.len()).to_le_bytes());
+    for selector in selectors {
         let (kind, text) = match selector {
             Selector::Url(text) => (0, text.as_str()),
             Selector::Key(text) => (1, text.as_str()),
@@ -143,7 +143,7 @@ mod tests {
         for action in [Action::Soft, Action::Invalidate, Action::Delete] {
             for layers in [Layers { edge: true, l2: false }, Layers { edge: false, l2: true }] {
                 let purge = Purge::batch(selectors.clone()).action(action).layers(layers).by("ci");
-                let payload = encode(&purge, 7);
+                let payload = encode(&purge.selectors, action, layers, &purge.by, 7);
                 let (back, at) = decode(&payload).unwrap();
                 assert_eq!(
                     (back.selectors, back.action, back.layers, back.by, at),

@@ -14,6 +14,7 @@
 //! Lock order: the store's append lock, a shard of the memory tier, a shard of the store's index, the journal's buffer.
 
 pub(crate) mod codec;
+pub(crate) mod history;
 mod inspect;
 mod open;
 mod pool;
@@ -65,6 +66,8 @@ pub(crate) struct L2 {
     rate: Mutex<Rate>,
     /// When something was written last.
     idle_since: Mutex<Instant>,
+    /// The purge history on disk.
+    pub(crate) history: history::Log,
     /// Why what was on disk was discarded, if it was.
     notice: Option<String>,
     pub(crate) counters: Counters,

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::history::Log;
 use super::pool::Pool;
 use super::sweep::Todo;
 use super::write::Rate;
@@ -54,6 +55,8 @@ pub(crate) struct Options {
 #[derive(Debug)]
 pub(crate) struct Recovered {
     replayed: Replayed,
+    /// Purges that the history on disk knows, in the order of their numbers.
+    history: Vec<Arc<Record>>,
 }
 
 impl Recovered {
@@ -96,6 +99,7 @@ impl L2 {
             .map_err(|error| failed("the second tier cannot be opened", &error))?;
         let pool = Pool::start(options.readers)
             .map_err(|error| failed("a thread of the second tier could not be started", &error))?;
+        let (history, known) = Log::open(&*options.media, replayed.epoch);
         let l2 = Self {
             media: options.media,
             keeping: Mutex::new(()),
@@ -109,10 +113,11 @@ impl L2 {
             todo: Mutex::new(Todo::default()),
             rate: Mutex::new(Rate::new(options.write_rate)),
             idle_since: Mutex::new(Instant::now()),
+            history,
             notice: replayed.distrust.clone(),
             counters: Counters::default(),
         };
-        Ok((l2, Recovered { replayed }))
+        Ok((l2, Recovered { replayed, history: known }))
     }
 
     /// Reads in what is stored, newest segment first, each record with the mark the journal has for it.
@@ -177,9 +182,21 @@ impl Engine {
     /// Puts the rules of the journal back into force, then starts the threads of the tier; without `background` segments are read in before this
     /// returns, and nothing else happens by itself.
     pub(crate) fn resume(self: &Arc<Self>, recovered: Recovered, background: bool) -> Result<Threads, BuildError> {
-        let Replayed { purges, marks, .. } = recovered.replayed;
-        for LivePurge { first, last, payload } in purges {
-            self.restore(first, last, &payload);
+        let Replayed { purges, marks, swept_upto, .. } = recovered.replayed;
+        let (swept, unswept): (Vec<_>, Vec<_>) =
+            recovered.history.into_iter().partition(|record| record.last <= swept_upto);
+        for record in swept {
+            if record.progress().swept_ms == 0 {
+                // When, was not written any more.
+                record.set_swept(self.base_ms);
+            }
+            self.history.push(record);
+        }
+        // Those the journal does not know were never acknowledged as durable, and are not in force any more.
+        let mut unswept: HashMap<u64, _> = unswept.into_iter().map(|record| (record.last, record)).collect();
+        for purge in purges {
+            let known = unswept.remove(&purge.last);
+            self.restore(&purge, known);
         }
         let mut threads = Threads { engine: Arc::downgrade(self), handles: Vec::new() };
         let failed = |error: std::io::Error| {
@@ -209,7 +226,8 @@ impl Engine {
     }
 
     /// A rule that can no longer be read, or is refused by sites that have changed, takes everything: too much rather than too little.
-    fn restore(&self, first: u64, last: u64, payload: &[u8]) {
+    fn restore(&self, purge: &LivePurge, known: Option<Arc<Record>>) {
+        let LivePurge { first, last, ref payload } = *purge;
         let rules = usize::try_from(last.saturating_sub(first).saturating_add(1)).unwrap_or(1);
         let (purge, created_ms) = codec::decode(payload)
             .filter(|(purge, _)| purge.selectors.len() == rules)
@@ -220,7 +238,8 @@ impl Engine {
             Prepared { parts, action: purge.action, layers: purge.layers }
         };
         let batch = purge.selectors.iter().map(compile).collect();
-        let record = Arc::new(Record::new(self.epoch(), (first, last), &purge, created_ms));
+        let known = known.filter(|known| known.first == first && known.progress().swept_ms == 0);
+        let record = known.unwrap_or_else(|| Arc::new(Record::new(self.epoch(), (first, last), &purge, created_ms)));
         record.set_durable();
         self.history.push(Arc::clone(&record));
         self.rules.restore(batch, first, &record);
@@ -255,6 +274,7 @@ impl Drop for Threads {
         if let (Some(engine), Some(l2)) = (&engine, l2) {
             l2.pool.close();
             l2.store.seal();
+            l2.history.close(&*l2.media, &engine.history);
             // Numbers go on where they are only if all of them are known to be on disk; otherwise the next start skips a block.
             drop(l2.journal.close(engine.rules.load().seq));
         }

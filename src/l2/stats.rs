@@ -68,6 +68,12 @@ pub struct L2Stats {
     pub io_errors: u64,
     /// Every rule up to this number has been swept here.
     pub swept_upto: u64,
+    /// Times the purge history could not be written.
+    pub history_errors: u64,
+    /// Purges in the journal that are not swept.
+    pub journal_purges: u64,
+    /// Bytes appended to the journal that are not on disk yet.
+    pub journal_pending_bytes: u64,
     /// Bytes in use of the journal's file.
     pub journal_bytes: u64,
     /// Syncs of the journal that succeeded.
@@ -115,6 +121,9 @@ impl L2 {
             dropped_segments: store.dropped_segments,
             io_errors: store.io_errors,
             swept_upto: get(&self.swept_upto),
+            history_errors: self.history.errors(),
+            journal_purges: journal.live_purges as u64,
+            journal_pending_bytes: journal.pending_bytes as u64,
             journal_bytes: journal.bytes,
             journal_syncs: journal.syncs,
             journal_failures: journal.failures,

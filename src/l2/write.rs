@@ -90,6 +90,7 @@ impl Engine {
         self.keep_house(l2);
         // What was replaced waits for no purge to come: it is bounded, and does not come back after a crash. An error is the journal's figure.
         drop(l2.journal.flush());
+        l2.history.write(&*l2.media, &self.history);
         goes_on
     }
 

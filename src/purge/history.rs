@@ -41,13 +41,40 @@ impl Ended {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    fn restored(count: Count) -> Self {
+        Self { objects: AtomicU64::new(count.objects), bytes: AtomicU64::new(count.bytes) }
+    }
+
     fn view(&self) -> Count {
         Count { objects: self.objects.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
     }
 }
 
+/// How far a purge has got, as far as it changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Zero until a sweep takes it up.
+    pub(crate) started_ms: u64,
+    /// Zero until swept.
+    pub(crate) swept_ms: u64,
+    pub(crate) edge: Count,
+    pub(crate) l2: Count,
+    pub(crate) durable: bool,
+}
+
 impl Record {
     pub(crate) fn new(epoch: u64, numbers: (u64, u64), purge: &super::Purge, created_ms: u64) -> Self {
+        Self::restored(epoch, numbers, purge, created_ms, Progress::default())
+    }
+
+    /// One that had got so far.
+    pub(crate) fn restored(
+        epoch: u64,
+        numbers: (u64, u64),
+        purge: &super::Purge,
+        created_ms: u64,
+        progress: Progress,
+    ) -> Self {
         Self {
             epoch,
             first: numbers.0,
@@ -57,16 +84,26 @@ impl Record {
             layers: purge.layers,
             by: purge.by.clone(),
             created_ms,
-            started_ms: AtomicU64::new(0),
-            swept_ms: AtomicU64::new(0),
-            edge: Ended::default(),
-            l2: Ended::default(),
-            durable: AtomicBool::new(false),
+            started_ms: AtomicU64::new(progress.started_ms),
+            swept_ms: AtomicU64::new(progress.swept_ms),
+            edge: Ended::restored(progress.edge),
+            l2: Ended::restored(progress.l2),
+            durable: AtomicBool::new(progress.durable),
+        }
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        Progress {
+            swept_ms: self.swept_ms.load(Ordering::Acquire),
+            started_ms: self.started_ms.load(Ordering::Acquire),
+            edge: self.edge.view(),
+            l2: self.l2.view(),
+            durable: self.durable.load(Ordering::Acquire),
         }
     }
 
     /// Bytes it keeps in memory, its selectors' texts for the most part.
-    fn bytes_held(&self) -> u64 {
+    pub(crate) fn bytes_held(&self) -> u64 {
         let texts: usize = self.selectors.iter().map(|selector| size_of::<Selector>() + selector.text_bytes()).sum();
         (size_of::<Self>() + self.by.len() + texts) as u64
     }
@@ -98,22 +135,21 @@ impl Record {
     }
 
     pub(crate) fn view(&self) -> PurgeRecord {
-        let swept = self.swept_ms.load(Ordering::Acquire);
-        let started = self.started_ms.load(Ordering::Acquire);
+        let Progress { started_ms, swept_ms, edge, l2, durable } = self.progress();
         PurgeRecord {
             id: PurgeId { epoch: self.epoch, seq: self.last },
-            state: if swept == 0 { PurgeState::Effective } else { PurgeState::Swept },
+            state: if swept_ms == 0 { PurgeState::Effective } else { PurgeState::Swept },
             rules: (self.last + 1 - self.first) as usize,
             selectors: Arc::clone(&self.selectors),
             action: self.action,
             layers: self.layers,
             by: self.by.clone(),
             created_ms: self.created_ms,
-            started_ms: (started != 0).then_some(started),
-            swept_ms: (swept != 0).then_some(swept),
-            edge: self.edge.view(),
-            l2: self.l2.view(),
-            durable: self.durable.load(Ordering::Acquire),
+            started_ms: (started_ms != 0).then_some(started_ms),
+            swept_ms: (swept_ms != 0).then_some(swept_ms),
+            edge,
+            l2,
+            durable,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A hook set with [`at`] runs at a named point of the operation that follows, on the same thread: one interleaving, every time. Where an
 //! operation must wait for another's lock, a second thread runs it and tells when it is blocked.
 
+mod history;
 mod keep;
 mod l2;
 mod questions;

@@ -13,7 +13,7 @@ use crate::disk::Identity;
 /// Bytes of a file's header.
 pub(super) const HEADER: usize = 128;
 /// Bytes of a record before its payload.
-pub(super) const FRAME: usize = 32;
+pub(crate) const FRAME: usize = 32;
 /// Bytes of one mark.
 pub(super) const MARK: usize = 17;
 /// Marks of one record at most.
@@ -142,18 +142,18 @@ impl Header {
 
 /// A record whose checksum is right.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Frame<'a> {
-    pub(super) position: u64,
-    pub(super) synced_upto: u64,
-    pub(super) kind: u8,
-    pub(super) payload: &'a [u8],
+pub(crate) struct Frame<'a> {
+    pub(crate) position: u64,
+    pub(crate) synced_upto: u64,
+    pub(crate) kind: u8,
+    pub(crate) payload: &'a [u8],
     /// Offset of what follows.
-    pub(super) next: usize,
+    pub(crate) next: usize,
 }
 
 impl<'a> Frame<'a> {
     /// The record at an offset, if one is there.
-    pub(super) fn at(bytes: &'a [u8], offset: usize, salt: u64) -> Option<Self> {
+    pub(crate) fn at(bytes: &'a [u8], offset: usize, salt: u64) -> Option<Self> {
         let record = bytes.get(offset..)?;
         let mut fields = Fields(record);
         if fields.u32()? != marker(salt) {
@@ -171,7 +171,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Whether a record at or behind an offset says that `position` had been synced when it was written.
-    pub(super) fn witness(bytes: &'a [u8], offset: usize, salt: u64, position: u64) -> bool {
+    pub(crate) fn witness(bytes: &'a [u8], offset: usize, salt: u64, position: u64) -> bool {
         let marker = marker(salt).to_le_bytes();
         let behind = bytes.get(offset..).unwrap_or_default();
         memchr::memmem::find_iter(behind, &marker)
@@ -181,7 +181,7 @@ impl<'a> Frame<'a> {
 }
 
 /// Appends a record whose checksum, marker and `synced_upto` are still to be set by [`seal`]. `payload` writes `length` bytes.
-pub(super) fn put(out: &mut Vec<u8>, kind: u8, position: u64, length: usize, payload: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn put(out: &mut Vec<u8>, kind: u8, position: u64, length: usize, payload: impl FnOnce(&mut Vec<u8>)) {
     out.reserve(FRAME + length);
     out.extend_from_slice(&[0; 8]);
     out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
@@ -199,7 +199,7 @@ pub(super) fn put_u64(out: &mut Vec<u8>, kind: u8, position: u64, value: u64) {
 }
 
 /// Makes records that [`put`] wrote ready for the file of `salt`.
-pub(super) fn seal(mut records: &mut [u8], salt: u64, synced_upto: u64) {
+pub(crate) fn seal(mut records: &mut [u8], salt: u64, synced_upto: u64) {
     while let Some(length) = records.get(8..12).and_then(|length| Fields(length).u32()) {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let Some((record, rest)) = records.split_at_mut_checked(FRAME.saturating_add(length)) else {
@@ -235,28 +235,28 @@ fn checksum(salt: u64, covered: &[u8]) -> u32 {
 
 /// Fields read one after the other; `None` at the end.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Fields<'a> {
-    pub(super) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+    pub(crate) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(taken)
     }
 
-    pub(super) fn u8(&mut self) -> Option<u8> {
+    pub(crate) fn u8(&mut self) -> Option<u8> {
         self.array().map(|[byte]| byte)
     }
 
-    pub(super) fn u16(&mut self) -> Option<u16> {
+    pub(crate) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Option<u32> {
+    pub(crate) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Option<u64> {
+    pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
