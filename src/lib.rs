@@ -30,6 +30,7 @@ mod edge;
 mod entry;
 mod fill;
 pub mod freshness;
+pub mod inspect;
 pub mod key;
 mod l2;
 pub mod purge;

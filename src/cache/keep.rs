@@ -47,5 +47,5 @@ fn file_name(name: &str) -> io::Result<String> {
         let message = format!("{name:?} is no name: 1 to {LONGEST} of a-z, 0-9, - and _");
         return Err(io::Error::new(ErrorKind::InvalidInput, message));
     }
-    Ok(format!("kept-{name}"))
+    Ok(format!("{}{name}", kept::EMBEDDER))
 }

@@ -22,6 +22,16 @@ const CRC_AT: usize = 12;
 /// What stands behind the name of a file that is being made.
 const NEW: &str = ".new";
 
+/// The file of the sites' rules.
+pub(crate) const SITES: &str = "sites";
+/// What the names of embedders' files begin with.
+pub(crate) const EMBEDDER: &str = "kept-";
+
+/// Whether a file of this name is one of these, and not one that is being made.
+pub(crate) fn is_name(name: &str) -> bool {
+    name == SITES || name.starts_with(EMBEDDER) && !name.ends_with(NEW)
+}
+
 /// What was written last under a name; `None` if nothing ever was.
 ///
 /// # Errors

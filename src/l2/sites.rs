@@ -11,14 +11,12 @@ use std::io;
 
 use crate::disk::{Media, kept};
 
-const NAME: &str = "sites";
-
 /// Rules of names.
 pub(crate) type Rules = BTreeMap<String, String>;
 
 /// The rules that were written last; `None` if there are none that can be read.
 pub(super) fn read(media: &dyn Media) -> Option<Rules> {
-    let bytes = kept::read(media, NAME).ok()??;
+    let bytes = kept::read(media, kept::SITES).ok()??;
     let text = std::str::from_utf8(&bytes).ok()?;
     text.lines().map(|line| line.split_once('\0').map(|(name, rule)| (name.to_owned(), rule.to_owned()))).collect()
 }
@@ -30,5 +28,5 @@ pub(super) fn read(media: &dyn Media) -> Option<Rules> {
 /// Those of the media.
 pub(super) fn write(media: &dyn Media, rules: &Rules) -> io::Result<()> {
     let text: String = rules.iter().map(|(name, rule)| format!("{name}\0{rule}\n")).collect();
-    kept::write(media, NAME, text.as_bytes())
+    kept::write(media, kept::SITES, text.as_bytes())
 }

@@ -8,7 +8,7 @@ use super::record::{self, Fields, Frame, MARK, MARKS, kind};
 use super::{Checkpoint, Entry, RecordId};
 
 /// Marks by segment and ordinal: the strongest, with the instant of the first of that strength.
-pub(super) type Marks = HashMap<u32, BTreeMap<u32, (u8, u64)>>;
+pub(crate) type Marks = HashMap<u32, BTreeMap<u32, (u8, u64)>>;
 
 /// One batch of rules.
 #[derive(Debug, Clone, PartialEq, Eq)]

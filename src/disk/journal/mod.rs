@@ -40,8 +40,7 @@ pub(crate) use crate::disk::RecordId;
 pub(crate) use self::error::{JournalError, OpenError};
 pub(crate) use self::live::LivePurge;
 pub(crate) use self::record::{FRAME, Fields, Frame, put, seal};
-#[cfg_attr(test, expect(unused_imports, reason = "tests reach them through fields"))]
-pub(crate) use self::replay::{FileState, InspectedFile, Inspection, inspect};
+pub(crate) use self::replay::{FileState, inspect};
 pub(crate) use self::stats::JournalStats;
 pub(crate) use self::writer::random;
 

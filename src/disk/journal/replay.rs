@@ -5,10 +5,8 @@
 //! 3. A bad record ends a file. It is a torn tail unless a later record says that it had been synced: then it is damage.
 //! 4. Damage anywhere in a file that could count is never passed over for an older file: acknowledged entries would be missing.
 
-use std::fmt::{self, Write as _};
-
 use super::error::OpenError;
-use super::live::Live;
+use super::live::{Live, LivePurge, Marks};
 use super::record::{Frame, HEADER, Header, HeaderFault, MAJOR, kind};
 use super::writer::file_name;
 use crate::disk::{File, Media};
@@ -270,9 +268,9 @@ pub(crate) enum FileState {
         /// Good records.
         records: u64,
         /// Batches of rules that are not swept.
-        purges: usize,
+        purges: Vec<LivePurge>,
         /// Marks of segments not dropped.
-        marks: usize,
+        marks: Marks,
         /// Every rule up to here is swept.
         swept_upto: u64,
         /// Numbers up to here may have been given out.
@@ -317,8 +315,8 @@ pub(crate) fn inspect(media: &dyn Media) -> Result<Inspection, OpenError> {
                     header,
                     used: end,
                     records,
-                    purges: live.purges.len(),
-                    marks: live.marks.iter().flat_map(|marks| marks.values()).map(|marks| marks.len()).sum(),
+                    purges: live.purges.into(),
+                    marks: live.marks.unwrap_or_default(),
                     swept_upto: live.swept_upto,
                     reserved_upto: live.reserved_upto,
                     closed,
@@ -329,32 +327,4 @@ pub(crate) fn inspect(media: &dyn Media) -> Result<Inspection, OpenError> {
         files.push(InspectedFile { name, size: bytes.len(), state });
     }
     Ok(Inspection { files, distrust })
-}
-
-impl fmt::Display for Inspection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for InspectedFile { name, size, state } in &self.files {
-            let mut line = format!("{name}: {size} bytes, ");
-            match state {
-                FileState::HalfMade => line.push_str("not finished, does not count"),
-                FileState::Damaged(reason) => write!(line, "damaged: {reason}")?,
-                FileState::Whole { header, used, records, purges, marks, swept_upto, reserved_upto, closed, torn } => {
-                    let epoch = header.epoch;
-                    write!(line, "epoch {epoch}, {used} bytes in {records} records, {purges} live batches, ")?;
-                    write!(line, "{marks} marks, swept up to {swept_upto}, reserved up to {reserved_upto}")?;
-                    if let Some(last) = closed {
-                        write!(line, ", closed at {last}")?;
-                    }
-                    if *torn {
-                        line.push_str(", torn tail");
-                    }
-                }
-            }
-            writeln!(f, "{line}")?;
-        }
-        match &self.distrust {
-            Some(reason) => writeln!(f, "would not be trusted: {reason}"),
-            None => Ok(()),
-        }
-    }
 }

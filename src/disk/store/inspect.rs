@@ -7,7 +7,8 @@ use super::footer::{View, read_file_header};
 use super::load::{read_footer, walk};
 use super::record;
 use super::segment::{DATA_AT, parse_name};
-use crate::disk::{File, Media};
+use crate::disk::{File, Media, RecordId};
+use crate::entry::Mark;
 
 /// What was found of one segment file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(crate) struct Inspected {
     pub(crate) fill: u64,
     /// Intact records, bodies included.
     pub(crate) records: u64,
+    /// Of these, dead ones: told so, or written so.
+    pub(crate) dead: u64,
     /// Records the footer names that are not intact.
     pub(crate) damaged: u64,
     /// Of a sealed file: whether its footer is sound. Of an open one: false.
@@ -31,12 +34,19 @@ pub(crate) struct Inspected {
     pub(crate) failed: bool,
 }
 
-/// Reads every segment file whole and verifies every sum. Writes nothing; may run beside a store, whose open segments then look shorter than they are.
+impl Inspected {
+    fn count(&mut self, own: Mark, record: RecordId, is_dead: &dyn Fn(RecordId) -> bool) {
+        self.records += 1;
+        self.dead += u64::from(own == Mark::Dead || is_dead(record));
+    }
+}
+
+/// Reads every segment file whole and verifies every sum; `is_dead` says what the journal knows of a record. Writes nothing; may run beside a store, whose open segments then look shorter than they are.
 ///
 /// # Errors
 ///
 /// If the files cannot be listed. One that cannot be read is reported as such.
-pub(crate) fn inspect(media: &dyn Media) -> io::Result<Vec<Inspected>> {
+pub(crate) fn inspect(media: &dyn Media, is_dead: &dyn Fn(RecordId) -> bool) -> io::Result<Vec<Inspected>> {
     let names = media.list()?;
     let mut all: Vec<Inspected> = names
         .iter()
@@ -46,7 +56,7 @@ pub(crate) fn inspect(media: &dyn Media) -> io::Result<Vec<Inspected>> {
             let opened = media.open(name).and_then(|file| file.size().map(|size| (file, size)));
             match opened.and_then(|(file, size)| {
                 found.size = size;
-                look(&file, &mut found)
+                look(&file, &mut found, is_dead)
             }) {
                 Ok(()) => {}
                 Err(_) => found.failed = true,
@@ -58,7 +68,7 @@ pub(crate) fn inspect(media: &dyn Media) -> io::Result<Vec<Inspected>> {
     Ok(all)
 }
 
-fn look(file: &Arc<dyn File>, found: &mut Inspected) -> io::Result<()> {
+fn look(file: &Arc<dyn File>, found: &mut Inspected, is_dead: &dyn Fn(RecordId) -> bool) -> io::Result<()> {
     if found.size < DATA_AT {
         return Ok(());
     }
@@ -73,15 +83,19 @@ fn look(file: &Arc<dyn File>, found: &mut Inspected) -> io::Result<()> {
                     found.footer = true;
                     found.fill = trailer.data_end;
                     for ordinal in 0..trailer.count {
-                        let sound = match view.key(ordinal).filter(|key| key.at.saturating_add(key.len) <= found.size) {
-                            Some(key) => {
-                                let bytes = file.bytes(key.at..key.at.saturating_add(key.len))?;
+                        let place = view.key(ordinal).map(|key| (key.at..key.at.saturating_add(key.len), key.mark));
+                        let sound = match place.filter(|(range, _)| range.end <= found.size) {
+                            Some((range, mark)) => {
+                                let bytes = file.bytes(range)?;
                                 let decoded = record::decode(&bytes, epoch, id, ordinal);
-                                decoded.is_ok_and(|decoded| decoded.body_is_sound(&bytes))
+                                decoded.is_ok_and(|decoded| decoded.body_is_sound(&bytes)).then_some(mark)
                             }
-                            None => false,
+                            None => None,
                         };
-                        if sound { found.records += 1 } else { found.damaged += 1 }
+                        match sound {
+                            Some(mark) => found.count(mark, RecordId { segment: id, ordinal }, is_dead),
+                            None => found.damaged += 1,
+                        }
                     }
                     return Ok(());
                 }
@@ -90,9 +104,10 @@ fn look(file: &Arc<dyn File>, found: &mut Inspected) -> io::Result<()> {
             Err(None) => {}
         }
     }
-    let mut records = 0;
-    let walked = walk(&**file, found.size, (epoch, id), &mut |_, _, _| records += 1);
-    found.records = records;
+    let (size, epoch_and_id) = (found.size, (epoch, id));
+    let walked = walk(&**file, size, epoch_and_id, &mut |_, _, decoded| {
+        found.count(decoded.meta.mark, RecordId { segment: id, ordinal: decoded.place.ordinal }, is_dead);
+    });
     match walked {
         Ok(end) => found.fill = end,
         Err(Some(error)) => return Err(error),

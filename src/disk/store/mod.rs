@@ -54,8 +54,8 @@ use load::Loading;
 use segment::{Segment, Space};
 
 pub(crate) use append::Appender;
-pub(crate) use evict::{Evicted, Reinsert};
-pub(crate) use inspect::{Inspected, inspect};
+pub(crate) use evict::Reinsert;
+pub(crate) use inspect::inspect;
 pub(crate) use record::{Meta, RecordParts};
 pub(crate) use types::{
     AppendError, Appended, Candidate, Judged, Loaded, OpenError, ReadError, Record, RecordId, Scope, SegmentInfo,

@@ -76,7 +76,7 @@ fn g5_a_bad_record_that_had_been_synced_is_damage() {
 fn a_damaged_journal_starts_anew_with_another_epoch() {
     let (media, id, _, ends) = file();
     let before = inspect(&media).unwrap();
-    let FileState::Whole { header, .. } = &before.files[0].state else { panic!("{before}") };
+    let FileState::Whole { header, .. } = &before.files[0].state else { panic!("{before:?}") };
     assert!(media.flip(&file_name(id), u64::try_from(ends[1]).unwrap() - 1, 1));
     let inspection = inspect(&media).unwrap();
     assert!(matches!(inspection.files[0].state, FileState::Damaged(_)));

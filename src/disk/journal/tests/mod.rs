@@ -180,12 +180,11 @@ fn inspecting_writes_nothing() {
     let inspection = inspect(&media).unwrap();
     assert_eq!(media.count(Operation::Change), changes);
     assert!(inspection.distrust.is_none());
-    let FileState::Whole { header, purges: 1, marks: 2, closed: Some(4), torn: false, .. } = &inspection.files[0].state
+    let FileState::Whole { header, purges, marks, closed: Some(4), torn: false, .. } = &inspection.files[0].state
     else {
-        panic!("{inspection}");
+        panic!("{inspection:?}");
     };
-    assert_eq!(header.epoch, replayed.epoch);
-    assert!(inspection.to_string().contains("1 live batches, 2 marks"));
+    assert_eq!((header.epoch, purges.len(), marks.len()), (replayed.epoch, 1, 2));
     assert!(inspect(&media.copy()).unwrap().distrust.is_some());
 }
 
