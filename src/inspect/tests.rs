@@ -80,7 +80,7 @@ fn a_directory_is_told_as_it_is_and_nothing_is_written() {
 
 #[test]
 fn a_copy_would_not_be_trusted() {
-    let found = super::media(&used().copy()).unwrap();
+    let found = media(&used().copy()).unwrap();
     assert!(found.distrust.unwrap().contains("copy"));
     assert!(found.journal.iter().all(|file| !file.counts) && found.segments.iter().all(|segment| !segment.used));
     assert_eq!((found.totals.records, found.totals.dead, found.totals.rules), (3, 1, 0));
@@ -101,7 +101,7 @@ fn damage_is_told_and_is_no_error() {
 
 #[test]
 fn an_empty_media_has_nothing() {
-    let found = super::media(&Crash::new()).unwrap();
+    let found = media(&Crash::new()).unwrap();
     assert_eq!((found.journal.len(), found.totals, found.distrust), (0, Totals::default(), None));
 }
 

@@ -47,7 +47,7 @@ impl Engine {
             for segment in l2.store.segments() {
                 let mut look = |record: Visited<'_>| {
                     looked_at = looked_at.wrapping_add(1);
-                    over |= looked_at % STRIDE == 0 && is_past(deadline);
+                    over |= looked_at.is_multiple_of(STRIDE) && is_past(deadline);
                     if !over && let Some(found) = self.live_match(l2, parts, record) {
                         over = known.insert(record.id) && !seen(&found);
                     }

@@ -204,7 +204,7 @@ fn a_disk_that_fails_costs_the_history_alone_and_only_for_as_long() {
         let l2 = deep.cache.engine.l2.as_ref().unwrap();
         deep.media.fail_all(operation, Failure::Full);
         l2.history.write(&*l2.media, &deep.cache.engine.history);
-        l2.history.note(crate::l2::history::Note::Changed, &deep.cache.engine.history.of_rule(1).unwrap());
+        l2.history.note(Note::Changed, &deep.cache.engine.history.of_rule(1).unwrap());
         l2.history.write(&*l2.media, &deep.cache.engine.history);
         deep.media.heal();
         let failed = deep.cache.stats().l2.unwrap().history_errors;

@@ -12,11 +12,6 @@ impl OpenError {
     pub(super) fn new(operation: &'static str, file: impl Into<String>, source: io::Error) -> Self {
         Self(JournalError::new(operation, file, source))
     }
-
-    /// Whether there is no space for the new file.
-    pub(crate) fn is_full(&self) -> bool {
-        self.0.is_full()
-    }
 }
 
 impl From<JournalError> for OpenError {
@@ -74,11 +69,6 @@ impl JournalError {
     /// Whether the device has no space left.
     pub(crate) fn is_full(&self) -> bool {
         self.kind == Kind::Full
-    }
-
-    /// Whether an entry was too large to be appended.
-    pub(crate) fn is_too_large(&self) -> bool {
-        self.kind == Kind::TooLarge
     }
 }
 

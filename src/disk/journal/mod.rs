@@ -188,7 +188,7 @@ impl Journal {
         } else {
             Survey::of(&*media, options.adopt)?
         };
-        let random = || writer::random().map_err(|e| OpenError::new("choose an epoch for", "the journal", e));
+        let random = || random().map_err(|e| OpenError::new("choose an epoch for", "the journal", e));
         let contents = survey.contents.take();
         let fresh = contents.is_none() && survey.distrust.is_none();
         let previous = contents.as_ref().map_or(0, |contents| contents.header.id);
@@ -334,11 +334,6 @@ impl Journal {
             // appends still.
         }
         Ok(())
-    }
-
-    /// The epoch of the numbers.
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch
     }
 
     /// Figures. Waits for no I/O: those of the file are as of the last commit.

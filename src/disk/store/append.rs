@@ -67,22 +67,16 @@ impl<'a> Appender<'a> {
     /// Appends an object and puts it in the index in place of the records it replaces: those of the same key and variant, and those of the key
     /// that vary on other fields. It can be found and read when this returns; it is durable once its segment is sealed.
     ///
+    /// Asks `still` when the bytes are written, before the record enters the index; what it returns is held until the record is there. With `None` the
+    /// record is dead from the start.
+    ///
     /// Copies the object into the buffer; writes when that is full, creates a file when the segment is. A full tier loses its oldest segments,
     /// without reinsertion, those in use excepted.
     ///
     /// # Errors
     ///
-    /// Nothing of the object is in the index then. After [`AppendError::Io`] the segment that was being written is gone.
-    pub(crate) fn append(&mut self, parts: &RecordParts<'_>) -> Result<Appended, AppendError> {
-        self.append_under(parts, || Some(()))
-    }
-
-    /// As [`append`](Self::append), but asks `still` when the bytes are written, before the record enters the index; what it returns is held until
-    /// the record is there. With `None` the record is dead from the start.
-    ///
-    /// # Errors
-    ///
-    /// [`AppendError::Withdrawn`] after a `None`: the journal is to be told.
+    /// Nothing of the object is in the index then. After [`AppendError::Io`] the segment that was being written is gone; of one that was
+    /// [`Withdrawn`](AppendError::Withdrawn) the journal is to be told.
     pub(crate) fn append_under<G>(
         &mut self,
         parts: &RecordParts<'_>,

@@ -99,11 +99,6 @@ impl Loading {
 type Rejected = Option<io::Error>;
 
 impl Store {
-    /// Whether there are segments that [`Store::load`] has not brought back yet.
-    pub(crate) fn is_loading(&self) -> bool {
-        self.is_loading.load(Ordering::Acquire)
-    }
-
     /// Loads all segments, newest first. Several threads may call it: each takes the next segment, and the last to finish ends the loading.
     ///
     /// `judge` is asked for every intact record: `None` means it is dead. `superseded` is told of those that lose to a newer write of their key, for
@@ -203,15 +198,7 @@ impl Store {
         };
         if let Some(open) = open {
             for (ordinal, key) in (0_u32..).zip(&open).collect::<Vec<_>>().into_iter().rev() {
-                let loaded = Loaded {
-                    id: segment.id_of(ordinal),
-                    key: &key.key,
-                    vary: &key.vary,
-                    tags: &key.tags,
-                    seq: key.seq,
-                    mark: key.mark,
-                    soft_at_ms: key.soft_at_ms,
-                };
+                let loaded = Loaded { id: segment.id_of(ordinal), key: &key.key, vary: &key.vary, mark: key.mark };
                 self.adopt_record(&segment, loaded, key.write, judge, superseded);
             }
             self.pending.lock().push_back(segment);
@@ -226,15 +213,7 @@ impl Store {
         let Some(view) = View::new(&bytes, trailer.count, trailer.tag_count) else { return };
         for ordinal in (0..trailer.count).rev() {
             let Some(key) = view.key(ordinal) else { continue };
-            let loaded = Loaded {
-                id: segment.id_of(ordinal),
-                key: key.key,
-                vary: key.vary,
-                tags: key.tags,
-                seq: key.seq,
-                mark: key.mark,
-                soft_at_ms: key.soft_at_ms,
-            };
+            let loaded = Loaded { id: segment.id_of(ordinal), key: key.key, vary: key.vary, mark: key.mark };
             self.adopt_record(&segment, loaded, key.write, judge, superseded);
         }
         if !segment.is_intact() {

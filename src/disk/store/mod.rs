@@ -113,8 +113,6 @@ impl Table {
 pub(crate) enum Which {
     /// Every record of the URL.
     Url,
-    /// Every variant of the key with this hash.
-    Key(u64),
     /// Of the key with this hash the variant, and those that vary on other fields than it.
     Variant(u64, u32),
 }
@@ -262,7 +260,6 @@ impl Store {
         let table = self.table.load();
         let removed = self.index.remove_if(url_hash, |key16, entry| match which {
             Which::Url => true,
-            Which::Key(key) => key & 0xffff == key16,
             Which::Variant(key, variant) => {
                 let own = table.by_slot(entry.slot()).and_then(|segment| segment.variant(entry.ordinal()));
                 key & 0xffff == key16 && own.is_none_or(|own| replaces(variant, own))

@@ -208,8 +208,6 @@ pub(crate) enum Damage {
     Short,
     /// The sum over header and metadata is wrong, or the lengths contradict each other.
     Header,
-    /// The sum over the body is wrong.
-    Body,
 }
 
 /// Where the parts of a record are, its header and metadata verified. Offsets count from the record's beginning.

@@ -64,16 +64,9 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn id(&self) -> RecordId {
-        RecordId { segment: self.parts.place.segment, ordinal: self.parts.place.ordinal }
-    }
     /// What was written with it: its stamp, mark, status and deadlines.
     pub(crate) fn meta(&self) -> &Meta {
         &self.parts.meta
-    }
-    /// Write number.
-    pub(crate) fn write(&self) -> u64 {
-        self.parts.place.write
     }
     /// Key text.
     pub(crate) fn key(&self) -> &[u8] {
@@ -114,13 +107,8 @@ pub(crate) struct Loaded<'a> {
     pub(crate) id: RecordId,
     pub(crate) key: &'a [u8],
     pub(crate) vary: &'a [u8],
-    pub(crate) tags: &'a [u8],
-    /// Stamp it was written with.
-    pub(crate) seq: u64,
     /// Mark it was written with.
     pub(crate) mark: Mark,
-    /// When a soft purge took it before it was written.
-    pub(crate) soft_at_ms: i64,
 }
 
 /// What loading makes of a record.
@@ -154,8 +142,6 @@ pub(crate) struct Visited<'a> {
     pub(crate) tags: &'a [u8],
     /// Stamp it was written with.
     pub(crate) seq: u64,
-    /// Strongest mark; never [`Mark::Dead`].
-    pub(crate) mark: Mark,
     /// Bytes it takes in its segment.
     pub(crate) weight: u64,
 }

@@ -46,7 +46,7 @@ pub(super) fn each_key(segment: &Segment, scope: Scope<'_>, f: &mut dyn FnMut(Vi
                 if raised != Mark::Dead {
                     let id = RecordId { segment: segment.id, ordinal };
                     let (vary, tags) = (&*key.vary, &*key.tags);
-                    f(Visited { id, key: &key.key, vary, tags, seq: key.seq, mark: raised, weight });
+                    f(Visited { id, key: &key.key, vary, tags, seq: key.seq, weight });
                 }
             }
             return Ok(());
@@ -69,7 +69,7 @@ pub(super) fn each_key(segment: &Segment, scope: Scope<'_>, f: &mut dyn FnMut(Vi
         if raised != Mark::Dead {
             let id = RecordId { segment: segment.id, ordinal };
             let (vary, tags) = (key.vary, key.tags);
-            f(Visited { id, key: key.key, vary, tags, seq: key.seq, mark: raised, weight: key.len });
+            f(Visited { id, key: key.key, vary, tags, seq: key.seq, weight: key.len });
         }
     });
     Ok(())

@@ -103,7 +103,9 @@ fn a_nearly_full_disk_takes_a_smaller_file() {
 
     let media = Crash::new();
     media.set_limit(1024);
-    assert!(Journal::open(Arc::new(media), &large).unwrap_err().is_full());
+    let error = Journal::open(Arc::new(media), &large).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().downcast_ref::<std::io::Error>().unwrap();
+    assert_eq!(source.kind(), std::io::ErrorKind::StorageFull);
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn a_directory_without_a_journal_gets_one() {
     assert_eq!((replayed.next_seq, replayed.swept_upto, replayed.max_segment), (1, 0, 0));
     assert!(replayed.purges.is_empty() && replayed.marks.is_empty());
     assert!(replayed.epoch != 0 && replayed.epoch < 1 << 53);
-    assert_eq!(journal.epoch(), replayed.epoch);
+    assert_eq!(journal.epoch, replayed.epoch);
     assert_eq!(media.names(), ["journal-0000000000000001.log"]);
     let other = open(&Crash::new()).1;
     assert_ne!(other.epoch, replayed.epoch, "an epoch is random");
@@ -164,7 +164,7 @@ fn an_entry_that_no_record_can_hold_is_refused() {
     let journal = open(&Crash::new()).0;
     let never = purge(&journal, 1, &vec![0; super::record::MAX_PAYLOAD + 1]);
     assert!(!journal.is_durable(never));
-    assert!(journal.sync(never).unwrap_err().is_too_large());
+    assert!(journal.sync(never).unwrap_err().to_string().contains("over 256 MiB"));
     journal.sync(purge(&journal, 1, b"")).unwrap();
 }
 

@@ -33,7 +33,7 @@ fn h27_a_reader_keeps_its_bytes_and_its_space_counts_until_it_ends() {
     let record = get(&store, "http://h/held").pop().unwrap();
     let body = record.body();
     drop(record);
-    assert!(store.drop_segment(id.segment) && !store.drop_segment(id.segment));
+    assert!(drop_segment(&store, id.segment) && !drop_segment(&store, id.segment));
     assert!(get(&store, "http://h/held").is_empty());
     assert_eq!((store.stats().pinned_bytes, store.stats().disk_bytes), (16 << 10, 16 << 10));
     for n in 0..200 {
@@ -112,7 +112,7 @@ fn eviction_is_oldest_first_and_what_was_hit_is_written_anew_as_judged() {
     let evicted = evicted.unwrap();
     assert_eq!((evicted.segment, evicted.reinserted, asked), (old.segment, 1, 2));
     let record = get(&store, "http://h/hit").pop().unwrap();
-    assert!(record.id().segment > old.segment);
+    assert!(id_of(&record).segment > old.segment);
     assert_eq!((record.meta().mark, record.meta().soft_at_ms), (Mark::Soft, 66));
     assert!(get(&store, "http://h/not-hit").is_empty() && get(&store, "http://h/refused").is_empty());
     assert_eq!(seqs(&store, "http://h/later"), [2]);
@@ -156,7 +156,7 @@ fn h10_a_name_that_cannot_be_removed_is_reported_dead_until_it_is() {
     put(&store, "http://h/b", 1);
     store.seal();
     media.fail_all(Operation::Remove, Failure::Io);
-    assert!(store.drop_segment(id.segment));
+    assert!(drop_segment(&store, id.segment));
     let marks = |store: &Store| {
         let mut marks = Vec::new();
         store.marks(&mut |segment, ordinal, mark, _| marks.push((segment, ordinal, mark)));
@@ -171,7 +171,7 @@ fn h10_a_name_that_cannot_be_removed_is_reported_dead_until_it_is() {
     media.heal();
     let other = put(&store, "http://h/c", 1).id;
     store.seal();
-    assert!(store.drop_segment(other.segment));
+    assert!(drop_segment(&store, other.segment));
     assert!(marks(&store).is_empty() && media.names().is_empty() && store.condemned().is_empty());
 }
 

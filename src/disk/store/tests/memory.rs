@@ -61,7 +61,7 @@ fn an_object_costs_under_32_bytes_of_memory_once_sealed() {
     for n in 0..objects {
         let text = format!("http://h{}/d{}/{n}", n % 20, n % 7);
         let parts = RecordParts { meta: meta(1), key: text.as_bytes(), vary: &[], tags: &[], head: b"", body: &[] };
-        store.appender().append(&parts).unwrap();
+        append(&store, &parts).unwrap();
         store.seal_pending();
     }
     store.seal();

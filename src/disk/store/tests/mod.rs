@@ -90,7 +90,7 @@ pub(super) fn keep(loaded: Loaded<'_>) -> Option<Judged> {
 pub(super) fn reopen(media: &(impl Media + Clone + 'static), options: StoreOptions) -> Store {
     let store = open(media, options);
     store.load(&keep, &|_| {});
-    assert!(!store.is_loading());
+    assert!(!is_loading(&store));
     store.index.validate();
     store
 }
@@ -100,7 +100,7 @@ pub(super) fn try_put(store: &Store, key: &str, vary: &[u8], tags: &[u8], seq: u
     let (front, back) = body.split_at(body.len() / 3);
     let body = [Bytes::copy_from_slice(front), Bytes::copy_from_slice(back)];
     let parts = RecordParts { meta: meta(seq), key: key.as_bytes(), vary, tags, head: b"head", body: &body };
-    store.appender().append(&parts)
+    append(store, &parts)
 }
 
 pub(super) fn put(store: &Store, key: &str, seq: u64) -> Appended {
@@ -128,4 +128,21 @@ pub(super) fn seqs(store: &Store, text: &str) -> Vec<u64> {
     let mut seqs: Vec<u64> = get(store, text).iter().map(|record| record.meta().seq).collect();
     seqs.sort_unstable();
     seqs
+}
+
+fn id_of(record: &Record) -> RecordId {
+    let place = &record.parts.place;
+    RecordId { segment: place.segment, ordinal: place.ordinal }
+}
+
+fn is_loading(store: &Store) -> bool {
+    store.is_loading.load(Ordering::Acquire)
+}
+
+fn append(store: &Store, parts: &RecordParts<'_>) -> Result<Appended, AppendError> {
+    store.appender().append_under(parts, || Some(()))
+}
+
+fn drop_segment(store: &Store, id: u32) -> bool {
+    store.segment(id).is_some_and(|segment| store.retire(&segment))
 }
