@@ -130,7 +130,7 @@ impl L2 {
     }
 
     /// Tells the journal that records are dead, so that no restart brings them back.
-    fn bury(&self, records: &[RecordId]) {
+    pub(super) fn bury(&self, records: &[RecordId]) {
         for &record in records {
             self.journal.append(Entry::Mark { record, mark: mark_byte(Mark::Dead), at_ms: 0 });
         }

@@ -149,7 +149,8 @@ impl L2 {
         // Both cores of a small machine are not to be kept from serving: one thread reads, and another helps.
         std::thread::scope(|threads| {
             let load = || self.store.load(&judge, &|superseded| self.bury(&[superseded]));
-            threads.spawn(load);
+            // Without it, it takes longer.
+            drop(std::thread::Builder::new().name("oust-load".into()).spawn_scoped(threads, load));
             load();
         });
         for segment in self.store.condemned() {

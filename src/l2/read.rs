@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{L2, LARGE};
 use crate::cache::{Engine, Lookup, Reason, decide};
-use crate::disk::store::{Candidate, Meta, Record};
+use crate::disk::store::{Candidate, Meta, ReadError, Record};
 use crate::entry::{Body, Deadlines, Deep, EntryRef, Handle, Mark, Parts, TICKS, Tick};
 use crate::key::Key;
 use crate::purge::{Snapshot, Subject, TagsRef};
@@ -63,9 +63,16 @@ impl Engine {
         point("l2:swept-loaded");
         for candidate in l2.store.find(key.url_hash(), key.hash()) {
             point("l2:entry-loaded");
-            let Ok(record) = l2.store.read(&candidate) else {
-                l2.counters.read_errors.fetch_add(1, Ordering::Relaxed);
-                continue;
+            let record = match l2.store.read(&candidate) {
+                Ok(record) => record,
+                Err(error) => {
+                    l2.counters.read_errors.fetch_add(1, Ordering::Relaxed);
+                    if matches!(error, ReadError::Damaged) {
+                        // It has left the index: a restart must not bring it back, judged by nobody since.
+                        l2.bury(&[candidate.id]);
+                    }
+                    continue;
+                }
             };
             if record.key() != key.text() {
                 continue;
@@ -178,6 +185,11 @@ impl Engine {
     /// A promotion is a fill with the record's own stamp (H5): under the shard's lock the index entry must still be the same, and rules newer than
     /// the record's effective stamp are asked again.
     pub(crate) fn promote_now(&self, l2: &L2, key: &Key, candidate: &Candidate, record: &Record) {
+        let vary = VaryRef::from_stored(record.vary());
+        let same = |held: &EntryRef| held.is_uncacheable() || held.vary() == vary;
+        if self.edge.shard(key.url_hash()).table.read().of_key(key.hash(), key.text()).any(same) {
+            return;
+        }
         let bytes = record.body();
         let body = if bytes.len() <= crate::entry::INLINE_BODY {
             Body::Inline(&bytes)
@@ -203,7 +215,6 @@ impl Engine {
         let Some(now) = l2.store.candidate_of(candidate) else { return };
         let effective = record.meta().seq.max(swept);
         let Some((mark, soft_at)) = self.judge_record(key, record, &now, effective, &snapshot) else { return };
-        let same = |held: &EntryRef| held.is_uncacheable() || held.vary() == entry.vary();
         if self.edge.is_full(&table) || table.of_key(key.hash(), key.text()).any(same) {
             return;
         }
@@ -235,7 +246,7 @@ fn parts<'a>(key: &'a Key, record: &'a Record, body: Body<'a>, deadlines: Deadli
 }
 
 /// A lookup that waits for the disk. Runtime-free: wakers of any executor will do; [`wait`](Self::wait) blocks.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Deferred(Arc<Promise>);
 
 #[derive(Debug, Default)]

@@ -16,6 +16,7 @@ use crate::disk::RecordId;
 use crate::disk::journal::Entry;
 use crate::disk::store::{AppendError, Appended, Candidate, Meta, Record, RecordParts, Reinsert, variant_of};
 use crate::edge::leaving::{Leaving, Work, judge_for_l2};
+use crate::edge::shard::MAX_VARIANTS;
 use crate::entry::{Control, EntryRef, Handle, InlineBody, Mark};
 use crate::key::{KeyRef, Layout};
 use crate::sync::point;
@@ -85,7 +86,12 @@ impl Engine {
             };
             let counter = if written { &l2.counters.written } else { &l2.counters.not_written };
             counter.fetch_add(1, Ordering::Relaxed);
-            *l2.idle_since.lock() = Instant::now();
+            if written {
+                *l2.idle_since.lock() = Instant::now();
+            }
+            if l2.store.wants_eviction() || l2.store.wants_sealing() {
+                self.keep_house(l2);
+            }
         }
         self.keep_house(l2);
         // What was replaced waits for no purge to come: it is bounded, and does not come back after a crash. An error is the journal's figure.
@@ -214,8 +220,10 @@ impl Engine {
     /// Whether an entry is to be written: it is not there, and the tier may write as much now.
     fn is_wanted(&self, l2: &L2, entry: &EntryRef, (url_hash, hash): (u64, u64)) -> bool {
         let variant = variant_of(entry.vary().as_bytes());
-        let held = l2.store.find(url_hash, hash).iter().any(|candidate| candidate.variant == variant);
-        !held && l2.rate.lock().take(entry.weight())
+        let held = l2.store.find(url_hash, hash);
+        // A lookup may have to read all variants of a key.
+        let wanted = held.len() < MAX_VARIANTS && !held.iter().any(|candidate| candidate.variant == variant);
+        wanted && l2.rate.lock().take(entry.weight())
     }
 
     fn record_of<'a>(&self, entry: &'a EntryRef, body: &'a [Bytes], seq: u64, mark: Mark) -> RecordParts<'a> {
