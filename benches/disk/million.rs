@@ -30,7 +30,7 @@ pub(crate) fn section(size: Size, place: &Place, report: &mut Report) {
     drop(tier);
     restart(size, report, (&path, capacity, count));
     purge(size, place, report, (&path, capacity, count));
-    drop(place.sub("million"));
+    drop((place.sub("million"), place.sub("million-empty")));
 }
 
 // ===== Opening =====
@@ -118,10 +118,15 @@ pub(crate) fn child(arguments: &[String]) {
     let (capacity, count): (u64, usize) = (capacity.parse().expect("a number"), count.parse().expect("a number"));
     // The newest segment is the first to be read.
     let newest = key(count - 1);
-    let config = Config::new().edge_size(1 << 20).l2(L2Config::directory(path, capacity));
-    let before = anonymous_bytes();
+    let config = |path: &str| Config::new().edge_size(1 << 20).l2(L2Config::directory(path, capacity));
+    // What a tier takes without any objects is no object's.
+    let bare = anonymous_bytes();
+    let empty = Tier::with(config(&format!("{path}-empty")));
+    empty.wait_loaded();
+    let fixed = anonymous_bytes().saturating_sub(bare);
+    let before = anonymous_bytes() + fixed;
     let begun = Instant::now();
-    let tier = Tier::with(config);
+    let tier = Tier::with(config(path));
     let built = begun.elapsed();
     let live = tier.cache.stats().live_rules;
     assert!(live >= RULES as u64, "{live} rules are live");

@@ -22,6 +22,7 @@ pub(crate) fn section(size: Size, place: &Place, report: &mut Report) {
     let mut at = 0;
     let next = AtomicU64::new(0);
     let mut rates: [Vec<f64>; 4] = Default::default();
+    let mut shared: [Vec<f64>; 3] = Default::default();
     for round in 0..rounds {
         for turn in 0..4 {
             let nth = (turn + round) % 4;
@@ -35,7 +36,10 @@ pub(crate) fn section(size: Size, place: &Place, report: &mut Report) {
                 }
                 done
             } else {
-                purge_for(span, CALLERS[nth], &tier, &next)
+                let syncs = tier.stats().journal_syncs;
+                let done = purge_for(span, CALLERS[nth], &tier, &next);
+                shared[nth].push(done as f64 / (tier.stats().journal_syncs - syncs).max(1) as f64);
+                done
             };
             rates[nth].push(done as f64 / begun.elapsed().as_secs_f64());
         }
@@ -44,7 +48,8 @@ pub(crate) fn section(size: Size, place: &Place, report: &mut Report) {
     for (nth, callers) in CALLERS.into_iter().enumerate() {
         // Time over time, as everywhere: rates the other way round.
         let ratio = Spread::of_ratios(&rates[3], &rates[nth]);
-        let figure = format!("durable purges, {callers} callers");
+        let each = Spread::of(&shared[nth]).median;
+        let figure = format!("durable purges, {callers} callers, {each:.1} a sync");
         report.row(figure, rate(nth), format!("fdatasync {}", rate(3)), Some(ratio), None);
     }
     let gain = Spread::of_ratios(&rates[2], &rates[0]);

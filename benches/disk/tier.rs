@@ -11,11 +11,11 @@ use oust::{Admit, Cache, Config, Head, Hit, Key, L2Config, Layers, Lookup, Purge
 
 use crate::common::keys;
 
-/// A sixteenth of it may wait to be written.
-const EDGE: u64 = 256 << 20;
+/// What waits to be written at most before more is stored: a part of what may, which is a sixteenth of the memory tier.
+const WAITING: u64 = 4 << 20;
 
-/// What waits at most before more is stored. Whoever is evicted waits too, so this is well below that.
-const WAITING: u64 = 2 << 20;
+/// The least size of the memory tier.
+const EDGE: u64 = 256 << 20;
 
 pub(crate) struct Tier {
     pub(crate) cache: Cache,
@@ -120,8 +120,12 @@ impl Tier {
     }
 }
 
+/// Memory for all that is on disk: nothing is evicted while it is filled, since what is evicted waits to be written too.
 pub(crate) fn config(path: &Path, capacity: u64) -> Config {
-    Config::new().edge_size(EDGE).max_rules(1 << 20).l2(L2Config::directory(path, capacity).write_rate(64 << 30))
+    Config::new()
+        .edge_size(capacity.max(EDGE))
+        .max_rules(1 << 20)
+        .l2(L2Config::directory(path, capacity).write_rate(64 << 30))
 }
 
 /// Object `id` of a population of which part `id % 100` lies below a host of its own.
