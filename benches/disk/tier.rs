@@ -141,7 +141,7 @@ pub(crate) fn part(nth: usize) -> Selector {
 /// A body that no file system can make smaller.
 pub(crate) fn body(len: usize) -> Bytes {
     let mut random = keys::Random::new(len as u64);
-    (0..len.div_ceil(8)).flat_map(|_| random.next().to_ne_bytes()).take(len).collect::<Vec<_>>().into()
+    (0..len.div_ceil(8)).flat_map(|_| random.next().to_le_bytes()).take(len).collect::<Vec<_>>().into()
 }
 
 /// Reads every byte, as whoever sends them does.
