@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{L2, LARGE};
 use crate::cache::{Engine, Lookup, Reason, decide};
-use crate::disk::store::{Candidate, Meta, ReadError, Record};
+use crate::disk::store::{Candidate, Meta, ReadError, Record, Store};
 use crate::entry::{Body, Deadlines, Deep, EntryRef, Handle, Mark, Parts, TICKS, Tick};
 use crate::key::Key;
 use crate::purge::{Snapshot, Subject, TagsRef};
@@ -33,18 +33,16 @@ impl Engine {
     #[inline(never)]
     pub(crate) fn look_deeper(self: &Arc<Self>, key: &Key, request: &HeaderMap, missed: Reason) -> Lookup {
         let Some(l2) = &self.l2 else { return self.missed(missed) };
-        let candidates = l2.store.find(key.url_hash(), key.hash());
-        if candidates.is_empty() {
-            return self.missed(missed);
-        }
-        if candidates.iter().all(|candidate| l2.store.is_warm(candidate)) {
-            return self.read_record(l2, key, request, missed);
+        if let Some(found) = self.read_record(l2, key, request, missed, Store::read_warm) {
+            return found;
         }
         let deferred = Deferred::default();
         let (engine, promise, key, request) = (Arc::clone(self), deferred.promise(), key.clone(), request.clone());
         let job = move || {
             if let Some(l2) = &engine.l2 {
-                promise.keep(engine.read_record(l2, &key, &request, missed));
+                let wait = |store: &Store, candidate: &Candidate| store.read(candidate).map(Some);
+                let found = engine.read_record(l2, &key, &request, missed, wait);
+                promise.keep(found.unwrap_or_else(|| engine.missed(missed)));
             }
         };
         if l2.pool.submit(job) {
@@ -56,15 +54,22 @@ impl Engine {
         }
     }
 
-    /// Finds, reads and judges the record that `request` selects. May wait for the disk.
-    fn read_record(self: &Arc<Self>, l2: &L2, key: &Key, request: &HeaderMap, mut missed: Reason) -> Lookup {
+    /// Finds, reads and judges the record that `request` selects; `None` as soon as `read` gives none.
+    fn read_record(
+        self: &Arc<Self>,
+        l2: &L2,
+        key: &Key,
+        request: &HeaderMap,
+        mut missed: Reason,
+        read: impl Fn(&Store, &Candidate) -> Result<Option<Record>, ReadError>,
+    ) -> Option<Lookup> {
         let snapshot = self.rules.load();
         let swept = l2.swept_upto.load(Ordering::Acquire);
         point("l2:swept-loaded");
         for candidate in l2.store.find(key.url_hash(), key.hash()) {
             point("l2:entry-loaded");
-            let record = match l2.store.read(&candidate) {
-                Ok(record) => record,
+            let record = match read(&l2.store, &candidate) {
+                Ok(record) => record?,
                 Err(error) => {
                     l2.counters.read_errors.fetch_add(1, Ordering::Relaxed);
                     if matches!(error, ReadError::Damaged) {
@@ -102,9 +107,9 @@ impl Engine {
             if candidate.hits.saturating_add(1) >= PROMOTE_AT {
                 self.promote(l2, key, candidate, record);
             }
-            return found;
+            return Some(found);
         }
-        self.missed(missed)
+        Some(self.missed(missed))
     }
 
     /// The mark of a record judged by every rule of `snapshot`, with the moment its freshness ended if that is soft; `None` if it is dead.

@@ -125,6 +125,15 @@ pub trait File: Debug + Send + Sync {
     /// Whether reading the range would not wait for the device, as far as can be told. A guess, not a promise.
     fn is_warm(&self, range: Range<u64>) -> bool;
 
+    /// The [`bytes`](Self::bytes) of a range if it [`is_warm`](Self::is_warm), `None` else; to be made one question where each is a call of the system.
+    ///
+    /// # Errors
+    ///
+    /// As [`bytes`](Self::bytes).
+    fn warm_bytes(&self, range: Range<u64>) -> io::Result<Option<Bytes>> {
+        if self.is_warm(range.clone()) { self.bytes(range).map(Some) } else { Ok(None) }
+    }
+
     /// Whether what was handed out as views is what the device holds. False forever once a page could not be brought back; views may then hold
     /// zeros, and whoever copied from one asks this before using the copy.
     fn is_intact(&self) -> bool;

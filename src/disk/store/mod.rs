@@ -196,27 +196,38 @@ impl Store {
         self.segment(candidate.id.segment).is_some_and(|segment| segment.is_intact())
     }
 
-    /// Whether reading it would neither wait for the device nor sum its body. A guess, not a promise.
-    pub(crate) fn is_warm(&self, candidate: &Candidate) -> bool {
-        let table = self.table.load();
-        table.by_id(candidate.id.segment).is_some_and(|segment| {
-            let range = segment.places.read().range(candidate.id.ordinal);
-            candidate.verified && range.is_some_and(|range| segment.is_warm(range))
-        })
-    }
-
-    /// Reads a record. Header and metadata are always verified; the body unless it has been and is in memory. May wait for the device unless
-    /// [`Store::is_warm`].
+    /// Reads a record. Header and metadata are always verified; the body unless it has been and is in memory. May wait for the device.
     ///
     /// # Errors
     ///
     /// For the caller each is a miss: the record is gone, or damaged (it leaves the index), or the device failed (its segment is dropped).
     pub(crate) fn read(&self, candidate: &Candidate) -> Result<Record, ReadError> {
+        self.read_if(candidate, true)?.ok_or(ReadError::Gone)
+    }
+
+    /// Reads a record unless that would wait for the device, as far as can be told, or sum its body; `None` then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::read`].
+    pub(crate) fn read_warm(&self, candidate: &Candidate) -> Result<Option<Record>, ReadError> {
+        if candidate.verified { self.read_if(candidate, false) } else { Ok(None) }
+    }
+
+    fn read_if(&self, candidate: &Candidate, waits: bool) -> Result<Option<Record>, ReadError> {
         let segment = self.segment(candidate.id.segment).ok_or(ReadError::Gone)?;
         let ordinal = candidate.id.ordinal;
         let range = segment.places.read().range(ordinal).ok_or(ReadError::Gone)?;
-        let trusted = candidate.verified && segment.is_warm(range.clone());
-        let bytes = match segment.bytes(range) {
+        // The device is asked once: each question is a call of the system.
+        let warm = if candidate.verified { segment.warm_bytes(range.clone()) } else { Ok(None) };
+        let trusted = matches!(warm, Ok(Some(_)));
+        let bytes = match warm {
+            Ok(None) if !waits => return Ok(None),
+            Ok(None) => segment.bytes(range),
+            Ok(Some(bytes)) => Ok(bytes),
+            Err(error) => Err(error),
+        };
+        let bytes = match bytes {
             Ok(bytes) => bytes,
             Err(error) => {
                 self.fail(&segment);
@@ -237,7 +248,7 @@ impl Store {
             self.index.verify(candidate.url_hash, place(candidate.id));
         }
         let bytes = Bytes::from_owner(Pinned { bytes, _segment: Arc::clone(&segment) });
-        Ok(Record { bytes, parts, segment })
+        Ok(Some(Record { bytes, parts, segment }))
     }
 
     /// What was written with a record beside its bytes, header and metadata verified; `None` if it cannot be read. The body is not read, and nothing

@@ -203,6 +203,15 @@ impl Segment {
         range.start >= start || self.file.is_warm(range.start..range.end.min(start))
     }
 
+    /// The bytes, if they can be had without waiting for the device.
+    pub(crate) fn warm_bytes(&self, range: Range<u64>) -> io::Result<Option<Bytes>> {
+        let start = self.tail.read().start;
+        if range.end <= start {
+            return self.file.warm_bytes(range);
+        }
+        if self.is_warm(range.clone()) { self.bytes(range).map(Some) } else { Ok(None) }
+    }
+
     /// Adds bytes at the end of the tail.
     pub(crate) fn push(&self, bytes: &[u8]) {
         self.tail.write().bytes.extend_from_slice(bytes);

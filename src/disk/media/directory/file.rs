@@ -132,6 +132,14 @@ impl File for DirectoryFile {
         }
     }
 
+    fn warm_bytes(&self, range: Range<u64>) -> io::Result<Option<Bytes>> {
+        length(&range)?;
+        let Some((mapped, place)) = self.mapped(&range) else {
+            return if self.probe(&range) { self.copy(&range).map(Some) } else { Ok(None) };
+        };
+        Ok(mapped.view(&place).filter(|_| mapped.is_warm(&place)))
+    }
+
     fn is_intact(&self) -> bool {
         self.mapped.get().is_none_or(Mapped::is_intact)
     }

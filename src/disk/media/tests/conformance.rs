@@ -236,6 +236,7 @@ fn bytes_are_the_same_frozen_or_not(media: &dyn Media) {
         assert_eq!(view, copy);
         assert_eq!(&view[..], &written[range.start as usize..range.end as usize]);
         assert!(file.is_warm(range.clone()), "what was just read is in memory");
+        assert_eq!(file.warm_bytes(range.clone()).unwrap(), Some(view));
     }
     assert!(file.is_intact());
 }

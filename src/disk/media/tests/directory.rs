@@ -209,6 +209,7 @@ fn what_was_dropped_from_memory_is_cold_and_comes_back() {
         // Memory file systems have nowhere to drop it to.
         if rustix::fs::fstatfs(&outside).unwrap().f_type != 0x0102_1994 {
             assert!(!file.is_warm(0..1 << 20), "{access:?}");
+            assert!(file.warm_bytes(0..1 << 20).unwrap().is_none(), "{access:?}");
         }
         assert!(file.bytes(0..1 << 20).unwrap().iter().all(|byte| *byte == 7));
         assert!(file.is_warm(0..1 << 20), "{access:?}");

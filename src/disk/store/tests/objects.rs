@@ -85,6 +85,9 @@ fn marks_only_rise_and_the_dead_are_not_found() {
     (0..9).for_each(|_| store.bump_hit(&candidate));
     assert_eq!(found()[0].hits, 3);
     assert!(store.read(&candidate).is_ok() && found()[0].verified);
+    assert!(matches!(store.read_warm(&found()[0]), Ok(Some(_))));
+    let unverified = Candidate { verified: false, ..candidate };
+    assert!(matches!(store.read_warm(&unverified), Ok(None)), "its sum is for a thread that may wait");
     let mut marks = Vec::new();
     store.marks(&mut |segment, ordinal, mark, at| marks.push((segment, ordinal, mark, at)));
     assert_eq!(marks, [(id.segment, id.ordinal, Mark::Invalidate, 99)]);
