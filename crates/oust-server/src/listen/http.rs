@@ -202,13 +202,14 @@ impl<A> Shared<A> {
     }
 }
 
-/// The first bytes of a client, and whether they begin HTTP/2. `None` if there are none.
+/// The first bytes of a client, and whether they begin HTTP/2. `None` if it ends before they tell: a part of the preface is no request of either
+/// protocol, and reading on at the end of a stream would never wait.
 async fn first_bytes(stream: &mut TcpStream) -> Option<(Box<[u8]>, bool)> {
     // The buffer is there only when there is something to read: idle connections have none.
     stream.readable().await.ok()?;
     let mut first = Vec::with_capacity(FIRST);
     loop {
-        if stream.read_buf(&mut first).await.ok()? == 0 && first.is_empty() {
+        if stream.read_buf(&mut first).await.ok()? == 0 {
             return None;
         }
         let known = first.len().min(PREFACE.len());
@@ -328,5 +329,25 @@ impl<B: Body> Body for Told<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test]
+    async fn a_client_that_ends_within_the_preface_is_not_waited_for() {
+        for part in ["", "P", "PRI * HTTP/2.0\r\n"] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let mut client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
+            client.write_all(part.as_bytes()).await.expect("taken");
+            client.shutdown().await.expect("ended");
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            // The limit is for who would spin for ever.
+            let found = timeout(Duration::from_secs(10), first_bytes(&mut stream)).await.expect("it ends");
+            assert!(found.is_none(), "{part:?}");
+        }
     }
 }
