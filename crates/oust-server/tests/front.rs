@@ -455,3 +455,17 @@ fn a_flood_of_resets_ends_its_connection() {
     let answer: Response = request(oust.listen, "TRACE", "/", &[], b"");
     assert_eq!(answer.status, 405, "others are served");
 }
+
+#[test]
+fn an_unsafe_request_that_asks_for_another_protocol_still_ends_its_url() {
+    let origin = Origin::versions();
+    let oust = Oust::before(&origin);
+    for (number, method) in ["POST", "DELETE", "PUT"].into_iter().enumerate() {
+        let path = format!("/{number}");
+        oust.get(&path);
+        assert!(oust.get(&path).is_hit());
+        let bytes = format!("{method} {path} HTTP/1.1\r\nHost: h.test\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+        assert_eq!(raw(oust.listen, bytes.as_bytes(), false).status, 200);
+        assert!(!oust.get(&path).is_hit(), "{method}");
+    }
+}
