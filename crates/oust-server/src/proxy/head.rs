@@ -20,11 +20,13 @@ pub(super) fn forwarded(headers: &mut HeaderMap, peer: IpAddr, trusted: bool, sc
             headers.remove(name);
         }
     }
-    let previous = headers.remove(X_FORWARDED_FOR).filter(|_| trusted);
-    let address = match previous.as_ref().and_then(|value| value.to_str().ok()) {
-        Some(previous) => format!("{previous}, {peer}"),
-        None => peer.to_string(),
-    };
+    // All lines: a proxy may add one of its own below those of its client, and then it is the last that counts.
+    let mut address = String::new();
+    for line in headers.get_all(X_FORWARDED_FOR).iter().filter(|_| trusted).filter_map(|line| line.to_str().ok()) {
+        address.push_str(line);
+        address.push_str(", ");
+    }
+    address.push_str(&peer.to_string());
     if let Ok(value) = HeaderValue::from_str(&address) {
         headers.insert(X_FORWARDED_FOR, value);
     }
@@ -50,5 +52,15 @@ mod tests {
         forwarded(&mut map, peer, true, "https");
         assert_eq!(map[X_FORWARDED_FOR], "198.51.100.1, 192.0.2.1");
         assert_eq!(map[X_FORWARDED_HOST], "evil");
+    }
+
+    #[test]
+    fn what_a_trusted_proxy_adds_in_a_line_of_its_own_is_kept() {
+        let peer = "192.0.2.1".parse().unwrap();
+        let mut map = headers(&[("x-forwarded-for", "203.0.113.9")]);
+        map.append(X_FORWARDED_FOR, HeaderValue::from_static("198.51.100.1"));
+        forwarded(&mut map, peer, true, "http");
+        let lines: Vec<_> = map.get_all(X_FORWARDED_FOR).iter().collect();
+        assert_eq!(lines, ["203.0.113.9, 198.51.100.1, 192.0.2.1"]);
     }
 }
