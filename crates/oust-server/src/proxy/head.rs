@@ -7,18 +7,19 @@ use http::header::{HeaderName, HeaderValue};
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 
-/// Says who forwards, and for whom. Of what an untrusted client claims about that nothing is kept: it would reach the origin and, through its
-/// answer, everybody else.
+/// Says who forwards, and for whom. Of what a client claims about that nothing is kept: it would reach the origin and, through its answer,
+/// everybody else. Of a trusted proxy's claims those count that are looked at here; others it may have passed on from its client unseen, and no
+/// key has them.
 pub(super) fn forwarded(headers: &mut HeaderMap, peer: IpAddr, trusted: bool, scheme: &'static str) {
-    for name in [X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_SERVER, FORWARDED] {
-        if !trusted {
-            headers.remove(name);
-        }
+    let is_claim = |name: &&HeaderName| {
+        **name == FORWARDED || (name.as_str().starts_with("x-forwarded-") && **name != X_FORWARDED_FOR)
+    };
+    // Mostly there are none, and nothing is allocated.
+    let claims: Vec<HeaderName> = headers.keys().filter(is_claim).cloned().collect();
+    for name in claims {
+        headers.remove(name);
     }
     // All lines: a proxy may add one of its own below those of its client, and then it is the last that counts.
     let mut address = String::new();
@@ -44,14 +45,20 @@ mod tests {
     #[test]
     fn only_trusted_proxies_speak_for_others() {
         let peer = "192.0.2.1".parse().unwrap();
-        let claims = [("x-forwarded-for", "198.51.100.1"), ("x-forwarded-host", "evil"), ("forwarded", "for=x")];
+        let claims = [
+            ("x-forwarded-for", "198.51.100.1"),
+            ("x-forwarded-host", "evil"),
+            ("x-forwarded-prefix", "/evil"),
+            ("x-forwarded-scheme", "evil"),
+            ("forwarded", "for=x"),
+        ];
         let mut map = headers(&claims);
         forwarded(&mut map, peer, false, "http");
         assert_eq!(map, headers(&[("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "http")]));
         let mut map = headers(&claims);
         forwarded(&mut map, peer, true, "https");
-        assert_eq!(map[X_FORWARDED_FOR], "198.51.100.1, 192.0.2.1");
-        assert_eq!(map[X_FORWARDED_HOST], "evil");
+        let kept = [("x-forwarded-for", "198.51.100.1, 192.0.2.1"), ("x-forwarded-proto", "https")];
+        assert_eq!(map, headers(&kept), "what a proxy passes on unseen poisons a cache as well");
     }
 
     #[test]
