@@ -104,9 +104,8 @@ impl Now {
         let allowed = |addr: IpAddr| self.purge_from.iter().any(|network| network.contains(&addr.to_canonical()));
         // A proxy's word never allows what its own address does not, but its clients are not the proxy.
         let client = self.proxy.stated_client(peer, request.headers());
-        let spoken_for = client.is_none_or(|text| {
-            std::str::from_utf8(text).is_ok_and(|text| text.parse().is_ok_and(allowed))
-        });
+        let spoken_for =
+            client.is_none_or(|text| std::str::from_utf8(text).is_ok_and(|text| text.parse().is_ok_and(allowed)));
         if request.method().as_str() != "PURGE" || !allowed(peer.addr.ip()) || !spoken_for {
             return refused(StatusCode::FORBIDDEN, "purge", Refused::Purge);
         }
