@@ -308,6 +308,13 @@ fn nonsense(response: &Response<Incoming>, may_switch: bool) -> Option<&'static 
     } else if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
         // Where it ends is a matter of who reads it (RFC 9112 6.3).
         Some("both Content-Length and Transfer-Encoding")
+    } else if headers
+        .get_all(header::TRANSFER_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        // Nobody offered another, and nobody here undoes it: stored, it would be taken for the content.
+        Some("a transfer coding that was not asked for")
     } else {
         None
     }
