@@ -342,6 +342,10 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
             report.with(|told| told.outcome = Some(Outcome::Error(response)));
             return drop(ticket);
         }
+        if parts.status == StatusCode::NO_CONTENT {
+            // It says nothing (RFC 9110 8.6), and would be waited for.
+            parts.headers.remove(header::CONTENT_LENGTH);
+        }
         let stated = fields::content_length(&parts.headers);
         let length = stated.or(hint);
         if let (None, Some(length)) = (stated, length.filter(|_| parts.status != StatusCode::NO_CONTENT)) {

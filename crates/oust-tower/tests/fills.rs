@@ -219,3 +219,15 @@ async fn what_the_inner_service_sees_is_asked_on_behalf_of_all() {
     assert_eq!((first.status, first.text(), first.header("content-length")), (200, "", Some("4")));
     assert_eq!(rig.hit("/~a?q", &[]).await.text(), "body");
 }
+
+#[tokio::test]
+async fn a_204_that_states_a_length_has_none() {
+    let mut rig = rig();
+    let answer = rig.get("/a", &[]);
+    let asked = rig.asked().await;
+    drop(asked.begin(204, &[("cache-control", "max-age=60"), ("content-length", "5")], Some(0)));
+    let miss = whole(answer).await;
+    assert_eq!((miss.status, miss.text(), miss.header("content-length")), (204, "", None));
+    let hit = rig.hit("/a", &[]).await;
+    assert_eq!((hit.status, hit.text(), hit.header("content-length")), (204, "", None));
+}
