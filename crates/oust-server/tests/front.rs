@@ -512,3 +512,17 @@ fn a_trusted_proxy_may_name_the_scheme_of_its_own_connection() {
     let plain = Oust::before(&origin);
     assert_eq!(request(plain.listen, "GET", "https://h.test/p", &[], b"").status, 421);
 }
+
+#[test]
+fn a_drain_does_not_wait_for_http2_clients_that_want_nothing_and_say_nothing() {
+    let origin = Origin::versions();
+    let limits = "header_timeout = \"100ms\"\ndrain_timeout = \"600s\"\nkeep_alive_timeout = \"600s\"";
+    let mut oust = Oust::configured("drain_silent", &config(limits, &origin));
+    let mut stream = TcpStream::connect(oust.listen).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The preface and empty settings; then it acknowledges nothing.
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    stream.read_exact(&mut [0; 9]).unwrap();
+    oust.signal("TERM");
+    assert_eq!(oust.exit_code(), Some(0));
+}

@@ -168,8 +168,11 @@ impl<A: Answer> Connection<A> {
                 _ = stop.wait_for(|&stop| stop), if !stopping => {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
+                    check.as_mut().reset(Instant::now() + times.header);
                 }
                 () = check.as_mut() => match streams.judge(times) {
+                    // The goodbye waits for a word of the client's, which may not come: a drain is not for those who want nothing.
+                    Judged::Busy(_) if stopping && streams.is_idle() => return,
                     // What waits for its client longer than it may is cut, with all of its connection.
                     Judged::Stuck => return,
                     Judged::Idle if !stopping => {
@@ -263,6 +266,10 @@ impl Streams {
         {
             *answer = Some(now);
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.open.load(Ordering::Relaxed) == 0
     }
 
     fn place(&self) -> usize {
