@@ -455,3 +455,74 @@ fn a_flood_of_resets_ends_its_connection() {
     let answer: Response = request(oust.listen, "TRACE", "/", &[], b"");
     assert_eq!(answer.status, 405, "others are served");
 }
+
+#[test]
+fn an_unsafe_request_that_asks_for_another_protocol_still_ends_its_url() {
+    let origin = Origin::versions();
+    let oust = Oust::before(&origin);
+    for (number, method) in ["POST", "DELETE", "PUT"].into_iter().enumerate() {
+        let path = format!("/{number}");
+        oust.get(&path);
+        assert!(oust.get(&path).is_hit());
+        let bytes = format!("{method} {path} HTTP/1.1\r\nHost: h.test\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+        assert_eq!(raw(oust.listen, bytes.as_bytes(), false).status, 200);
+        assert!(!oust.get(&path).is_hit(), "{method}");
+    }
+}
+
+#[test]
+fn h25_the_clients_of_a_trusted_proxy_may_not_purge_because_the_proxy_may() {
+    let origin = Origin::versions();
+    let from = "purge_method_from = [\"127.0.0.1\", \"192.0.2.0/24\"]\ntrusted_proxies = [\"127.0.0.1\"]";
+    let oust = Oust::configured("purge_proxied", &config(from, &origin));
+    let purge = |fields: &[(&str, &str)]| request(oust.listen, "PURGE", "/p", fields, b"").status;
+    for claim in ["198.51.100.7", "192.0.2.1, 198.51.100.7", "unknown", "", "192.0.2.1:80"] {
+        assert_eq!(purge(&[("X-Forwarded-For", claim)]), 403, "{claim:?}");
+    }
+    assert_eq!(purge(&[("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-For", "198.51.100.7")]), 403);
+    assert_eq!(purge(&[("X-Forwarded-For", "198.51.100.7, 192.0.2.1")]), 200);
+    assert_eq!(purge(&[]), 200);
+}
+
+#[test]
+fn h16_a_purge_through_a_trusted_proxy_takes_what_a_get_through_it_stores() {
+    let origin = Origin::versions();
+    let oust = Oust::configured(
+        "purge_scheme",
+        &config("purge_method_from = [\"127.0.0.1\"]\ntrusted_proxies = [\"127.0.0.1\"]", &origin),
+    );
+    let https = [("X-Forwarded-Proto", "https")];
+    oust.get_with("/p", &https);
+    oust.get("/p");
+    assert_eq!(request(oust.listen, "PURGE", "/p", &https, b"").status, 200);
+    assert!(!oust.get_with("/p", &https).is_hit());
+    assert!(oust.get("/p").is_hit(), "the other scheme is another URL");
+}
+
+#[test]
+fn a_trusted_proxy_may_name_the_scheme_of_its_own_connection() {
+    let origin = Origin::versions();
+    let oust = Oust::configured("proxied_target", &config("trusted_proxies = [\"127.0.0.1\"]", &origin));
+    let get = |scheme: &str| {
+        let fields = [("X-Forwarded-Proto", "https")];
+        request(oust.listen, "GET", &format!("{scheme}://h.test/p"), &fields, b"").status
+    };
+    assert_eq!((get("http"), get("https"), get("ftp")), (200, 200, 421));
+    // Who is not trusted names that of its connection.
+    let plain = Oust::before(&origin);
+    assert_eq!(request(plain.listen, "GET", "https://h.test/p", &[], b"").status, 421);
+}
+
+#[test]
+fn a_drain_does_not_wait_for_http2_clients_that_want_nothing_and_say_nothing() {
+    let origin = Origin::versions();
+    let limits = "header_timeout = \"100ms\"\ndrain_timeout = \"600s\"\nkeep_alive_timeout = \"600s\"";
+    let mut oust = Oust::configured("drain_silent", &config(limits, &origin));
+    let mut stream = TcpStream::connect(oust.listen).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The preface and empty settings; then it acknowledges nothing.
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    stream.read_exact(&mut [0; 9]).unwrap();
+    oust.signal("TERM");
+    assert_eq!(oust.exit_code(), Some(0));
+}

@@ -82,7 +82,7 @@ fn hostile_answers_are_refused_and_leave_nothing_behind() {
     let huge = format!("HTTP/1.1 200 OK\r\nX-Big: {}\r\nContent-Length: 0\r\n\r\n", "x".repeat(100 << 10));
     let many = format!("HTTP/1.1 200 OK\r\n{}Content-Length: 0\r\n\r\n", "X-One: 1\r\n".repeat(300));
     let flood = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100);
-    let cases: [(&str, &str, u16, &str); 12] = [
+    let cases: [(&str, &str, u16, &str); 13] = [
         ("garbage", "\0\u{1}nothing of the kind\r\n\r\n", 502, "origin-nonsense"),
         ("huge field", &huge, 502, "origin-nonsense"),
         ("many fields", &many, 502, "origin-nonsense"),
@@ -91,6 +91,12 @@ fn hostile_answers_are_refused_and_leave_nothing_behind() {
         (
             "two lengths by two means",
             "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            502,
+            "origin-nonsense",
+        ),
+        (
+            "a coding",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
             502,
             "origin-nonsense",
         ),

@@ -34,6 +34,9 @@ pub(crate) struct Slow<K, R> {
     pub(crate) ask: Ask,
 }
 
+/// Fills of other variants that a request waits for, one after the other, before it asks alone.
+const MAX_JOINS: u32 = 4;
+
 /// When a head came, and how long after it was asked for. One reading of the clock: a `Date` of ours is never a second older than that.
 type Arrival = (SystemTime, Duration);
 
@@ -135,20 +138,28 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
         C: http_body::Body<Error: Into<BoxError>> + Send + 'static,
     {
         let (cache, ask) = (&self.shared.cache, &self.ask);
-        let ticket = match cache.fetch(&ask.key, &ask.headers, base.clone()) {
-            Fetch::Join(mut reader) => {
-                self.shared.keys.event(Event::Collapsed);
-                let joined = CacheStatus { collapsed: true, ..status.clone() };
-                match poll_fn(|cx| reader.poll_answer(cx)).await {
-                    Answer::Head(head) => return ask.relay(&self.options, &head, reader, joined),
-                    Answer::Validated(hit) => return self.serve_validated(&hit, joined),
-                    // Not for us after all.
-                    _ => cache.fetch_alone(&ask.key, &ask.headers, base.clone()),
+        let mut joins = 0;
+        let ticket = loop {
+            match cache.fetch(&ask.key, &ask.headers, base.clone()) {
+                Fetch::Join(mut reader) => {
+                    if joins == 0 {
+                        self.shared.keys.event(Event::Collapsed);
+                    }
+                    joins += 1;
+                    let joined = CacheStatus { collapsed: true, ..status.clone() };
+                    match poll_fn(|cx| reader.poll_answer(cx)).await {
+                        Answer::Head(head) => return ask.relay(&self.options, &head, reader, joined),
+                        Answer::Validated(hit) => return self.serve_validated(&hit, joined),
+                        // Others of our variant were told the same, and one of us may ask for all.
+                        Answer::Refetch(Reason::VaryMiss) if joins < MAX_JOINS => {}
+                        // Not for us after all.
+                        _ => break cache.fetch_alone(&ask.key, &ask.headers, base.clone()),
+                    }
                 }
+                Fetch::Lead(ticket) => break ticket,
+                Fetch::Found(hit) => return ask.serve(&self.options, &hit, CacheStatus::hit(hit.ttl())),
+                _ => break cache.fetch_alone(&ask.key, &ask.headers, base.clone()),
             }
-            Fetch::Lead(ticket) => ticket,
-            Fetch::Found(hit) => return ask.serve(&self.options, &hit, CacheStatus::hit(hit.ttl())),
-            _ => cache.fetch_alone(&ask.key, &ask.headers, base.clone()),
         };
         self.lead_and_read(inner, ticket, base, status).await
     }
@@ -341,6 +352,10 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
             let response = Box::new(Response::from_parts(parts, body));
             report.with(|told| told.outcome = Some(Outcome::Error(response)));
             return drop(ticket);
+        }
+        if parts.status == StatusCode::NO_CONTENT {
+            // It says nothing (RFC 9110 8.6), and would be waited for.
+            parts.headers.remove(header::CONTENT_LENGTH);
         }
         let stated = fields::content_length(&parts.headers);
         let length = stated.or(hint);

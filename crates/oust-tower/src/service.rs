@@ -85,7 +85,8 @@ where
     {
         let (mut parts, body) = request.into_parts();
         let shared = &self.shared;
-        let upgrade = fields::is_upgrade(&parts.headers, parts.version);
+        // An answer to an unsafe method ends its URL whatever else was offered with it: there the offer is passed over (RFC 9110 7.8).
+        let upgrade = parts.method == Method::GET && fields::is_upgrade(&parts.headers, parts.version);
         if upgrade || parts.method == Method::CONNECT {
             let request = Request::from_parts(parts, body);
             let status = CacheStatus::forwarded(if upgrade { "bypass" } else { "method" });

@@ -219,3 +219,37 @@ async fn what_the_inner_service_sees_is_asked_on_behalf_of_all() {
     assert_eq!((first.status, first.text(), first.header("content-length")), (200, "", Some("4")));
     assert_eq!(rig.hit("/~a?q", &[]).await.text(), "body");
 }
+
+#[tokio::test]
+async fn a_204_that_states_a_length_has_none() {
+    let mut rig = rig();
+    let answer = rig.get("/a", &[]);
+    let asked = rig.asked().await;
+    drop(asked.begin(204, &[("cache-control", "max-age=60"), ("content-length", "5")], Some(0)));
+    let miss = whole(answer).await;
+    assert_eq!((miss.status, miss.text(), miss.header("content-length")), (204, "", None));
+    let hit = rig.hit("/a", &[]).await;
+    assert_eq!((hit.status, hit.text(), hit.header("content-length")), (204, "", None));
+}
+
+#[tokio::test]
+async fn h22_those_who_joined_a_fill_of_another_variant_share_one_of_their_own() {
+    let mut rig = rig();
+    let fields = [("cache-control", "max-age=60"), ("vary", "accept-language")];
+    let first = rig.get("/a", &[("accept-language", "de")]);
+    let german = rig.asked().await;
+    let others: Vec<_> =
+        (0..9).map(|number| rig.get("/a", &[("accept-language", ["en", "fr", "it"][number % 3])])).collect();
+    assert_eq!(rig.count().await, 1);
+    german.answer(200, &fields, "de");
+    assert_eq!(whole(first).await.text(), "de");
+    for _ in 0..3 {
+        let asked = rig.asked().await;
+        let language = asked.header("accept-language").expect("a language").to_owned();
+        asked.answer(200, &fields, &language);
+    }
+    for (number, other) in others.into_iter().enumerate() {
+        assert_eq!(whole(other).await.text(), ["en", "fr", "it"][number % 3]);
+    }
+    assert_eq!(rig.count().await, 4, "one for each variant");
+}

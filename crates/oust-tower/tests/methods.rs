@@ -162,3 +162,17 @@ async fn h25_a_purge_by_method_is_no_purge() {
     assert_eq!(rig.hit("/a", &[]).await.text(), "kept");
     assert!(rig.cache.purge_records(None, 10).is_empty());
 }
+
+#[tokio::test]
+async fn an_unsafe_method_that_offers_an_upgrade_ends_its_url_all_the_same() {
+    let mut rig = rig();
+    rig.fill("/a", FRESH, "old").await;
+    let posted = rig.send("POST", "/a", &[("connection", "upgrade"), ("upgrade", "x")], "");
+    let asked = rig.asked().await;
+    assert_eq!(asked.header("upgrade"), None);
+    asked.answer(200, &[], "");
+    whole(posted).await;
+    let next = rig.get("/a", &[]);
+    rig.asked().await.answer(200, FRESH, "new");
+    assert_eq!(whole(next).await.text(), "new");
+}

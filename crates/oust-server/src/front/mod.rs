@@ -8,6 +8,7 @@
 
 mod log;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -100,8 +101,12 @@ impl Now {
 
     /// Takes one URL, with all its variations and variants. Whoever is not allowed learns nothing but that (H25).
     async fn purge(&self, peer: Peer, request: &Request<Incoming>) -> Response<Answered> {
-        let addr = peer.addr.ip().to_canonical();
-        if request.method().as_str() != "PURGE" || !self.purge_from.iter().any(|network| network.contains(&addr)) {
+        let allowed = |addr: IpAddr| self.purge_from.iter().any(|network| network.contains(&addr.to_canonical()));
+        // A proxy's word never allows what its own address does not, but its clients are not the proxy.
+        let client = self.proxy.stated_client(peer, request.headers());
+        let spoken_for =
+            client.is_none_or(|text| std::str::from_utf8(text).is_ok_and(|text| text.parse().is_ok_and(allowed)));
+        if request.method().as_str() != "PURGE" || !allowed(peer.addr.ip()) || !spoken_for {
             return refused(StatusCode::FORBIDDEN, "purge", Refused::Purge);
         }
         match self.purged(peer, request).await {
@@ -122,7 +127,7 @@ impl Now {
         };
         let host = host(request).map_err(Problem::bad)?;
         let path = request.uri().path_and_query().map_or("/", |text| text.as_str());
-        let url = format!("{}://{host}{path}", peer.scheme());
+        let url = format!("{}://{host}{path}", self.proxy.scheme(peer, request.headers()));
         let purge = Purge::batch(vec![Selector::Url(url)]).action(action).by(format!("PURGE {}", peer.addr.ip()));
         let cache = self.proxy.cache.clone();
         let record = tokio::task::spawn_blocking(move || cache.purge(&purge)).await;

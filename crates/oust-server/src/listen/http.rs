@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -168,8 +168,11 @@ impl<A: Answer> Connection<A> {
                 _ = stop.wait_for(|&stop| stop), if !stopping => {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
+                    check.as_mut().reset(Instant::now() + times.header);
                 }
                 () = check.as_mut() => match streams.judge(times) {
+                    // The goodbye waits for a word of the client's, which may not come: a drain is not for those who want nothing.
+                    Judged::Busy(_) if stopping && streams.is_idle() => return,
                     // What waits for its client longer than it may is cut, with all of its connection.
                     Judged::Stuck => return,
                     Judged::Idle if !stopping => {
@@ -179,6 +182,14 @@ impl<A: Answer> Connection<A> {
                     }
                     // It does not even end: the goodbye was not taken.
                     Judged::Idle => return,
+                    // A client that leaves one answer and goes on with others does so on another connection.
+                    Judged::Lags(wait) => {
+                        if !stopping {
+                            stopping = true;
+                            connection.as_mut().graceful_shutdown();
+                        }
+                        check.as_mut().reset(Instant::now() + wait);
+                    }
                     Judged::Busy(wait) => check.as_mut().reset(Instant::now() + wait),
                 }
             }
@@ -202,13 +213,14 @@ impl<A> Shared<A> {
     }
 }
 
-/// The first bytes of a client, and whether they begin HTTP/2. `None` if there are none.
+/// The first bytes of a client, and whether they begin HTTP/2. `None` if it ends before they tell: a part of the preface is no request of either
+/// protocol, and reading on at the end of a stream would never wait.
 async fn first_bytes(stream: &mut TcpStream) -> Option<(Box<[u8]>, bool)> {
     // The buffer is there only when there is something to read: idle connections have none.
     stream.readable().await.ok()?;
     let mut first = Vec::with_capacity(FIRST);
     loop {
-        if stream.read_buf(&mut first).await.ok()? == 0 && first.is_empty() {
+        if stream.read_buf(&mut first).await.ok()? == 0 {
             return None;
         }
         let known = first.len().min(PREFACE.len());
@@ -224,35 +236,58 @@ async fn first_bytes(stream: &mut TcpStream) -> Option<(Box<[u8]>, bool)> {
 struct Streams {
     /// Requests whose answers have not ended.
     open: AtomicUsize,
-    /// Those of them whose answers have begun.
-    answered: AtomicUsize,
     /// When any of them last went on, in milliseconds since `since`.
     moved: AtomicUsize,
+    /// The same of each whose answer has begun: what one holds is not given back because others go on. `None`: a free place. Lock: a leaf.
+    answers: Mutex<Vec<Option<usize>>>,
     since: Instant,
 }
 
 impl Default for Streams {
     fn default() -> Self {
-        let (open, answered, moved) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { open, answered, moved, since: Instant::now() }
+        Self { open: AtomicUsize::new(0), moved: AtomicUsize::new(0), answers: Mutex::default(), since: Instant::now() }
     }
 }
 
 enum Judged {
     Busy(Duration),
     Idle,
+    /// One answer is not taken; all may be given up after this time.
+    Lags(Duration),
     Stuck,
 }
 
 impl Streams {
-    fn moved(&self) {
+    fn moved(&self, place: Option<usize>) {
         let now = usize::try_from(self.since.elapsed().as_millis()).unwrap_or(usize::MAX);
         self.moved.store(now, Ordering::Relaxed);
+        if let Some(place) = place
+            && let Some(answer) = self.answers().get_mut(place)
+        {
+            *answer = Some(now);
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.open.load(Ordering::Relaxed) == 0
+    }
+
+    fn place(&self) -> usize {
+        let mut answers = self.answers();
+        let free = answers.iter().position(Option::is_none).unwrap_or(answers.len());
+        if free == answers.len() {
+            answers.push(Some(0));
+        }
+        free
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Vec<Option<usize>>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn judge(&self, times: Times) -> Judged {
-        let moved = Duration::from_millis(self.moved.load(Ordering::Relaxed) as u64);
-        let still = self.since.elapsed().saturating_sub(moved);
+        let since = |moved: usize| self.since.elapsed().saturating_sub(Duration::from_millis(moved as u64));
+        let still = since(self.moved.load(Ordering::Relaxed));
         // An answer that waits for its origin fails after `body`; one that does not go on for twice as long waits for its client.
         let limit = times.body * 2;
         if self.open.load(Ordering::Relaxed) == 0 {
@@ -260,12 +295,12 @@ impl Streams {
             let idle = still >= times.idle;
             return if idle { Judged::Idle } else { Judged::Busy((times.idle - still).min(limit)) };
         }
-        if still < limit {
-            Judged::Busy(limit - still)
-        } else if self.answered.load(Ordering::Relaxed) > 0 {
-            Judged::Stuck
-        } else {
-            Judged::Busy(limit)
+        let longest = self.answers().iter().flatten().min().map(|&moved| since(moved));
+        match longest {
+            Some(longest) if still >= limit || longest >= limit * 2 => Judged::Stuck,
+            Some(longest) if longest >= limit => Judged::Lags((limit - still).min(limit * 2 - longest)),
+            Some(longest) => Judged::Busy(limit - longest),
+            None => Judged::Busy(if still < limit { limit - still } else { limit }),
         }
     }
 }
@@ -274,20 +309,20 @@ impl Streams {
 #[derive(Debug)]
 struct Stream {
     streams: Arc<Streams>,
-    answered: bool,
+    /// Its place among the answers, once it has begun.
+    place: Option<usize>,
 }
 
 impl Stream {
     fn begin(streams: Arc<Streams>) -> Self {
         streams.open.fetch_add(1, Ordering::Relaxed);
-        streams.moved();
-        Self { streams, answered: false }
+        streams.moved(None);
+        Self { streams, place: None }
     }
 
     fn answered(mut self) -> Self {
-        self.answered = true;
-        self.streams.answered.fetch_add(1, Ordering::Relaxed);
-        self.streams.moved();
+        self.place = Some(self.streams.place());
+        self.streams.moved(self.place);
         self
     }
 }
@@ -295,10 +330,12 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.streams.open.fetch_sub(1, Ordering::Relaxed);
-        if self.answered {
-            self.streams.answered.fetch_sub(1, Ordering::Relaxed);
+        self.streams.moved(None);
+        if let Some(place) = self.place
+            && let Some(answer) = self.streams.answers().get_mut(place)
+        {
+            *answer = None;
         }
-        self.streams.moved();
     }
 }
 
@@ -318,7 +355,7 @@ impl<B: Body> Body for Told<B> {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
         let frame = ready!(this.body.poll_frame(cx));
-        this.stream.streams.moved();
+        this.stream.streams.moved(this.stream.place);
         Poll::Ready(frame)
     }
 
@@ -328,5 +365,51 @@ impl<B: Body> Body for Told<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_taken_is_not_kept_by_others_that_are() {
+        let second = Duration::from_secs(1);
+        let times = Times { header: second, body: second * 5, idle: second * 60 };
+        let streams = Arc::new(Streams::default());
+        let left = Stream::begin(streams.clone()).answered();
+        let mut judged = Vec::new();
+        for _ in 0..21 {
+            tokio::time::advance(second).await;
+            drop(Stream::begin(streams.clone()).answered());
+            judged.push(match streams.judge(times) {
+                Judged::Busy(_) => 'b',
+                Judged::Idle => 'i',
+                Judged::Lags(_) => 'l',
+                Judged::Stuck => 's',
+            });
+        }
+        assert_eq!(judged.iter().collect::<String>(), "bbbbbbbbbllllllllllss");
+        left.streams.moved(left.place);
+        assert!(matches!(streams.judge(times), Judged::Busy(_)), "it went on");
+        drop(left);
+        tokio::time::advance(second * 60).await;
+        assert!(matches!(streams.judge(times), Judged::Idle));
+        assert_eq!(streams.answers().len(), 2, "places are used again");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_ends_within_the_preface_is_not_waited_for() {
+        for part in ["", "P", "PRI * HTTP/2.0\r\n"] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let mut client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
+            client.write_all(part.as_bytes()).await.expect("taken");
+            client.shutdown().await.expect("ended");
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            // The limit is for who would spin for ever.
+            let found = timeout(Duration::from_secs(10), first_bytes(&mut stream)).await.expect("it ends");
+            assert!(found.is_none(), "{part:?}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use socket2::TcpKeepalive;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -27,6 +28,8 @@ pub(super) type Outgoing = UnsyncBoxBody<Bytes, Cause>;
 
 /// How long one address may keep the next from being tried (RFC 8305 5).
 const STAGGER: Duration = Duration::from_millis(250);
+/// How long nothing is heard of an origin before the kernel asks whether it is still there.
+const PROBE_AFTER: Duration = Duration::from_secs(60);
 /// Bytes of the head of an answer.
 const MAX_HEAD: usize = 64 << 10;
 /// An HTTP/2 connection with a request on it is asked for a sign of life this often, and given up after as long again.
@@ -85,6 +88,8 @@ impl Endpoint {
             Err(_) => race(tokio::net::lookup_host((self.host.as_str(), self.port)).await?.collect()).await?,
         };
         stream.set_nodelay(true)?;
+        // What became a tunnel has no time limit: an origin that is gone without a word must not hold it for ever.
+        socket2::SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER))?;
         Ok(stream)
     }
 
@@ -222,6 +227,15 @@ mod tests {
         let v6 = |port| SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port));
         let mixed = interleaved(vec![v6(1), v6(2), v6(3), v4(1)]);
         assert_eq!(mixed, [v6(1), v4(1), v6(2), v6(3)]);
+    }
+
+    #[tokio::test]
+    async fn the_kernel_asks_after_origins_that_say_nothing() {
+        let live = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = live.local_addr().expect("bound").port();
+        let origin = Endpoint { host: "127.0.0.1".to_owned(), port, tls: None, http2_only: false };
+        let stream = origin.connect().await.expect("it listens");
+        assert!(socket2::SockRef::from(&stream).keepalive().expect("a socket"));
     }
 
     #[tokio::test]

@@ -194,7 +194,9 @@ impl Origins {
                 Ok(response) => return Ok(response.map(|stream| stream.holding(permit))),
                 Err(refused) => refused,
             };
-            self.warn(upstream, &refused.cause);
+            if !refused.by_client {
+                self.warn(upstream, &refused.cause);
+            }
             let failure = refused.failure;
             body = match refused.unsent {
                 Some(unsent) => Some(unsent),

@@ -170,6 +170,40 @@ async fn a_slow_upload_is_no_slow_answer() {
 }
 
 #[tokio::test]
+async fn clients_that_break_off_or_stop_their_uploads_do_not_take_an_origin_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let made = origins(&config(&[url], "first_byte_timeout = \"10s\""));
+    for _ in 0..4 {
+        let origin = async {
+            let (mut stream, _) = listener.accept().await.expect("a request");
+            read_head(&mut stream).await;
+            stream
+        };
+        let broken = made.send(&TARGET, Method::POST, "/", HeaderMap::new(), Broken(false));
+        let (answer, _stream) = tokio::join!(broken, origin);
+        assert_eq!(answer.err(), Some(Failure::Reset));
+    }
+    assert!(made.figures()[0].up, "broken off");
+    for _ in 0..4 {
+        let (_send, chunks) = tokio::sync::mpsc::channel::<Bytes>(1);
+        let origin = async {
+            let (mut stream, _) = listener.accept().await.expect("a request");
+            read_head(&mut stream).await;
+            tokio::time::pause();
+            stream
+        };
+        let stopped = made.send(&TARGET, Method::POST, "/", HeaderMap::new(), Chunks(chunks));
+        let (answer, _stream) = tokio::join!(stopped, origin);
+        tokio::time::resume();
+        assert_eq!(answer.err(), Some(Failure::Timeout));
+    }
+    let figures = &made.figures()[0];
+    assert!(figures.up, "stopped");
+    assert_eq!(figures.outcomes[7], 8, "gone");
+}
+
+#[tokio::test]
 async fn a_request_nobody_waits_for_ends_its_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
@@ -206,5 +240,22 @@ impl Body for Chunks {
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
         self.0.poll_recv(cx).map(|chunk| chunk.map(|chunk| Ok(http_body::Frame::data(chunk))))
+    }
+}
+
+/// A chunk, then an error.
+struct Broken(bool);
+
+impl Body for Broken {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
+        let begun = std::mem::replace(&mut self.0, true);
+        let chunk = http_body::Frame::data(Bytes::from_static(b"x"));
+        std::task::Poll::Ready(Some(if begun { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { Ok(chunk) }))
     }
 }

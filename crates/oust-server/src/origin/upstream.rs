@@ -75,6 +75,8 @@ pub(super) struct Refused {
     pub(super) unsent: Option<Outgoing>,
     /// Whether the connection had been used before: its end tells nothing about the origin.
     pub(super) reused: bool,
+    /// Whether the request's own body is why: it broke off, or did not come. That tells nothing about the origin either.
+    pub(super) by_client: bool,
 }
 
 /// No body.
@@ -121,6 +123,7 @@ impl Upstream {
                     tracing::info!(origin = %self.spec.origin, site = self.spec.site, "origin is back");
                 }
             }
+            Err(refused) if refused.by_client => self.meters.gone(),
             Err(refused) => {
                 self.meters.count(Err(refused.failure));
                 if !(refused.reused && refused.failure == Failure::Reset)
@@ -144,10 +147,10 @@ impl Upstream {
         let (mut sender, reused) = match self.connection(runtime, fresh).await {
             Ok(connection) => connection,
             Err((failure, cause)) => {
-                return Err(Refused { failure, cause, unsent: Some(body), reused: false });
+                return Err(Refused { failure, cause, unsent: Some(body), reused: false, by_client: false });
             }
         };
-        let refused = |failure, cause: Cause| Refused { failure, cause, unsent: None, reused };
+        let refused = |failure, cause: Cause| Refused { failure, cause, unsent: None, reused, by_client: false };
         let progress = Arc::new(Progress::new());
         let body =
             if body.is_end_stream() { body } else { Watched { body, progress: progress.clone() }.boxed_unsync() };
@@ -179,7 +182,8 @@ impl Upstream {
                 return Err(refused(Failure::Nonsense, "interim answers without end".into()));
             }
             () = progress.stalled(patience.first_byte) => {
-                return Err(refused(Failure::Timeout, "no answer in time".into()));
+                let by_client = progress.waits_for_client();
+                return Err(Refused { by_client, ..refused(Failure::Timeout, "no answer in time".into()) });
             }
         };
         let response = sent.map_err(|mut error| {
@@ -187,7 +191,7 @@ impl Upstream {
             let error = error.into_error();
             // Broken HTTP shows as a parse error; over HTTP/2 as an error of the connection, which is as good as its end.
             let failure = if error.is_parse() { Failure::Nonsense } else { Failure::Reset };
-            Refused { failure, cause: error.into(), unsent, reused }
+            Refused { failure, cause: error.into(), unsent, reused, by_client: progress.broke() }
         })?;
         self.meters.first_byte.record(begun.elapsed());
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -304,6 +308,13 @@ fn nonsense(response: &Response<Incoming>, may_switch: bool) -> Option<&'static 
     } else if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
         // Where it ends is a matter of who reads it (RFC 9112 6.3).
         Some("both Content-Length and Transfer-Encoding")
+    } else if headers
+        .get_all(header::TRANSFER_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        // Nobody offered another, and nobody here undoes it: stored, it would be taken for the content.
+        Some("a transfer coding that was not asked for")
     } else {
         None
     }
@@ -323,21 +334,35 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// When the last of a request was handed over.
+/// When the last of a request was handed over, and what the client did last.
 #[derive(Debug)]
-struct Progress(Mutex<Instant>);
+struct Progress {
+    last: Mutex<Instant>,
+    waits: AtomicBool,
+    broke: AtomicBool,
+}
 
 impl Progress {
     fn new() -> Self {
-        Self(Mutex::new(Instant::now()))
+        Self { last: Mutex::new(Instant::now()), waits: AtomicBool::new(false), broke: AtomicBool::new(false) }
     }
 
     fn get(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn made(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Whether the origin would take more of the request, and the client has not sent it.
+    fn waits_for_client(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client's body has failed.
+    fn broke(&self) -> bool {
+        self.broke.load(Ordering::Relaxed)
     }
 
     /// Ends when there was none for so long.
@@ -367,8 +392,10 @@ impl Body for Watched {
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<Frame<Bytes>, Cause>>> {
         let frame = std::pin::Pin::new(&mut self.body).poll_frame(cx);
-        if frame.is_ready() {
+        self.progress.waits.store(frame.is_pending(), Ordering::Relaxed);
+        if let std::task::Poll::Ready(frame) = &frame {
             self.progress.made();
+            self.progress.broke.fetch_or(matches!(frame, Some(Err(_))), Ordering::Relaxed);
         }
         frame
     }

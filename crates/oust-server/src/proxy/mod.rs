@@ -85,6 +85,25 @@ impl Proxy {
         Self { cache, figures, origins, sites, service, options, server: config.server.clone() }
     }
 
+    /// Whether the other end may speak for its clients.
+    pub(crate) fn trusts(&self, peer: Peer) -> bool {
+        let addr = peer.addr.ip().to_canonical();
+        self.server.trusted_proxies.iter().any(|network| network.contains(&addr))
+    }
+
+    /// The scheme of the URLs that a request with these fields is about.
+    pub(crate) fn scheme(&self, peer: Peer, headers: &HeaderMap) -> &'static str {
+        let stated = if self.trusts(peer) { stated_scheme(headers) } else { None };
+        stated.unwrap_or_else(|| peer.scheme())
+    }
+
+    /// The address a trusted proxy says its client has, as it is; `None` if it says nothing.
+    pub(crate) fn stated_client<'a>(&self, peer: Peer, headers: &'a HeaderMap) -> Option<&'a [u8]> {
+        let last = headers.get_all(head::X_FORWARDED_FOR).iter().next_back().filter(|_| self.trusts(peer))?;
+        // As of the scheme: the last member is what the proxy itself saw.
+        last.as_bytes().rsplit(|&byte| byte == b',').next().map(<[u8]>::trim_ascii)
+    }
+
     /// Refuses a request, or says how it goes on.
     fn route(&self, peer: Peer, request: Request<Incoming>) -> Result<Route, Refusal> {
         let (mut parts, body) = request.into_parts();
@@ -94,9 +113,9 @@ impl Proxy {
         let upgrade = upgrade::Wanted::take(&mut parts);
         let headers = &mut parts.headers;
         let authority = authority(&parts.uri, headers)?;
-        let trusted = self.server.trusted_proxies.iter().any(|network| network.contains(&peer.addr.ip()));
-        let scheme = if trusted { stated_scheme(headers) } else { None }.unwrap_or_else(|| peer.scheme());
-        if parts.uri.scheme_str().is_some_and(|stated| stated != scheme) {
+        let (trusted, scheme) = (self.trusts(peer), self.scheme(peer, headers));
+        // A trusted proxy's target may name the scheme of its own connection to us: what it says of its client's goes before.
+        if parts.uri.scheme_str().is_some_and(|stated| stated != scheme && stated != peer.scheme()) {
             return Err(Refusal::Misdirected);
         }
         // Before anything is said for the client, which must not be able to name it in `Connection`.

@@ -34,6 +34,11 @@ impl Wanted {
         if parts.version != Version::HTTP_11 || parts.headers.contains_key(HTTP2_SETTINGS) {
             return None;
         }
+        // Every protocol in use is asked for by GET. An answer to an unsafe method must end its URL (RFC 9111 4.4), which is not done here: there the
+        // offer is passed over (RFC 9110 7.8).
+        if parts.method != Method::GET {
+            return None;
+        }
         let mut protocols = parts.headers.get_all(header::UPGRADE).iter();
         let (Some(protocol), None) = (protocols.next(), protocols.next()) else { return None };
         if !asks(&parts.headers) {
