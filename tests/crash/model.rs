@@ -162,7 +162,7 @@ impl Model {
 
     /// Segments are gone: what was to be written may be among them, and is not written again.
     pub(crate) fn lost(&mut self) {
-        self.versions.iter_mut().for_each(|version| version.used = false);
+        self.versions.iter_mut().for_each(|version| version.life = u64::MAX);
     }
 
     /// Whether it may be found now.
