@@ -321,15 +321,22 @@ impl Cache {
             let most = engine.rules.load().seq.saturating_add(l2::AHEAD);
             journal.reserve(most).map_err(|error| PurgeError::not_durable(&error))?;
         }
+        if let Some(l2) = &engine.l2 {
+            l2.bury_condemned();
+        }
         let mut position = None;
         let record = engine.rules.publish(prepared, |first, last| {
+            if let Some(journal) = journal {
+                // Below what is reserved, unless this batch is huge or very many came at once.
+                journal.reserve(last).map_err(|error| PurgeError::not_durable(&error))?;
+            }
             let record = Arc::new(Record::new(engine.epoch, (first, last), purge, created_ms));
             // In the history before any lookup can count on it.
             engine.history.push(Arc::clone(&record));
             if let (Some(journal), Some(payload)) = (journal, &payload) {
                 position = Some(journal.append(Entry::Purge { first, last, payload }));
             }
-            record
+            Ok(record)
         })?;
         engine.wake.wake();
         if let Some(l2) = &engine.l2 {

@@ -191,8 +191,9 @@ impl Local {
             self.clear(|_| true);
         }
         if self.gone.fetch_or(who, Ordering::AcqRel) == (THREAD | CACHE) & !who {
-            // Again, now that nobody else has it: a sweep may have held the table just now, and the next cache must not find what this one stored.
-            self.clear(|_| true);
+            // Again, now that nobody else has it: a sweep may have held the table just now, and the next cache must not find what this one stored, nor
+            // rest because this one's load was flat.
+            self.renew();
             self.cache.store(0, Ordering::Relaxed);
             POOL.lock().push(self);
         }
@@ -203,6 +204,14 @@ impl Local {
             for slot in &mut front.slots {
                 slot.take_if(|(_, entry)| gone(entry));
             }
+        }
+    }
+
+    /// As it was when it was made.
+    fn renew(&self) {
+        self.clear(|_| true);
+        if let Some(mut front) = self.table.try_lock() {
+            (front.tick, front.probes, front.hits, front.rest) = (0, 0, 0, 0);
         }
     }
 
@@ -282,8 +291,14 @@ mod tests {
         let Lookup::Hit(hit) = cache.lookup(&key, &none) else { panic!("hits") };
         let fronts = Fronts::new(64 << 20);
         let local = Local::take(fronts.id);
-        (0..FILL_ONE_IN).for_each(|_| local.offer(&fronts, key.hash(), hit.entry()));
-        assert!(local.probe(&key, &none).is_some());
+        let offer = || (0..FILL_ONE_IN).for_each(|_| local.offer(&fronts, key.hash(), hit.entry()));
+        // A cache that used the part before had a flat load.
+        local.table.try_lock().unwrap().rest = REST;
+        offer();
+        assert!(local.probe(&key, &none).is_none());
+        local.renew();
+        offer();
+        assert!(local.probe(&key, &none).is_some(), "the next cache's thread goes without its front");
         let sweeping = local.table.try_lock().unwrap();
         local.let_go(THREAD);
         drop(sweeping);

@@ -68,6 +68,12 @@ pub(crate) struct L2 {
     idle_since: Mutex<Instant>,
     /// The purge history on disk.
     pub(crate) history: history::Log,
+    /// Held by who writes what waits, so that a flush does not pass by what a thread has in hand.
+    writing: Mutex<()>,
+    /// Errors of the device that flushes have told of.
+    told_errors: AtomicU64,
+    /// Condemnations of segments that the journal knows.
+    told_condemned: AtomicU64,
     /// Why what was on disk was discarded, if it was.
     notice: Option<String>,
     pub(crate) counters: Counters,
@@ -115,13 +121,25 @@ impl L2 {
         let ended = self.store.supersede(url_hash, which);
         point("l2:superseded");
         self.bury(&ended);
+        self.bury_condemned();
     }
 
     /// Ends every record of a URL. Called under the shard's lock; on disk with the next acknowledgement.
     pub(crate) fn end_url(&self, url_hash: u64) -> usize {
         let ended = self.store.supersede(url_hash, Which::Url);
         self.bury(&ended);
+        self.bury_condemned();
         ended.len()
+    }
+
+    /// Tells the journal of segments that could not be removed. Their records are in no index, so that what ends from now on would not find them, and
+    /// they may be back after a restart. One load nearly always.
+    pub(crate) fn bury_condemned(&self) {
+        let count = self.store.condemnations();
+        if self.told_condemned.load(Ordering::Acquire) != count {
+            self.store.condemned().into_iter().for_each(|segment| self.bury_segment(segment));
+            self.told_condemned.fetch_max(count, Ordering::AcqRel);
+        }
     }
 
     /// Tells the journal that every record of a segment is dead: its file may outlive it.

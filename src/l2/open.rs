@@ -114,6 +114,9 @@ impl L2 {
             rate: Mutex::new(Rate::new(options.write_rate)),
             idle_since: Mutex::new(Instant::now()),
             history,
+            writing: Mutex::new(()),
+            told_errors: AtomicU64::new(0),
+            told_condemned: AtomicU64::new(0),
             notice: replayed.distrust.clone(),
             counters: Counters::default(),
         };
@@ -153,10 +156,8 @@ impl L2 {
             drop(std::thread::Builder::new().name("oust-load".into()).spawn_scoped(threads, load));
             load();
         });
-        for segment in self.store.condemned() {
-            // It could not be opened or removed. What it holds is not known, so nothing that replaces it could end it.
-            self.bury_segment(segment);
-        }
+        // What could not be opened or removed: nothing that replaces what it holds could end it.
+        self.bury_condemned();
         // From here on the marks are the store's to give.
         self.journal.attach(Arc::new(Marks(Arc::clone(&self.store))));
         self.loading.store(false, Ordering::Release);

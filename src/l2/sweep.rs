@@ -106,9 +106,7 @@ impl Engine {
                 l2.bury_segment(segment.id);
             }
         }
-        for segment in l2.store.condemned() {
-            l2.bury_segment(segment);
-        }
+        l2.bury_condemned();
     }
 }
 

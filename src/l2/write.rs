@@ -79,6 +79,7 @@ impl Engine {
     /// Writes what waits, for as long as `most` without anything new; false once there will be no more.
     pub(crate) fn write_waiting(&self, l2: &L2, most: Duration) -> bool {
         let goes_on = l2.outbox.wait(most);
+        let writing = l2.writing.lock();
         while let Some(work) = l2.outbox.take() {
             let written = match &work {
                 Work::Copy(entry) => self.write_copy(l2, entry),
@@ -97,6 +98,7 @@ impl Engine {
         // What was replaced waits for no purge to come: it is bounded, and does not come back after a crash. An error is the journal's figure.
         drop(l2.journal.flush());
         l2.history.write(&*l2.media, &self.history);
+        drop(writing);
         goes_on
     }
 
@@ -143,10 +145,12 @@ impl Engine {
     pub(crate) fn flush_l2(&self, l2: &L2) -> std::io::Result<()> {
         self.write_waiting(l2, Duration::ZERO);
         l2.store.seal();
+        l2.bury_condemned();
         l2.journal.flush().map_err(std::io::Error::other)?;
-        match l2.store.stats().io_errors {
+        let errors = l2.store.stats().io_errors;
+        match errors.saturating_sub(l2.told_errors.fetch_max(errors, Ordering::AcqRel)) {
             0 => Ok(()),
-            errors => Err(std::io::Error::other(format!("{errors} errors of the second tier's device so far"))),
+            new => Err(std::io::Error::other(format!("{new} errors of the second tier's device since the last flush"))),
         }
     }
 
@@ -256,7 +260,7 @@ impl L2 {
         match appended {
             Ok(appended) => {
                 self.bury(&appended.superseded);
-                true
+                appended.kept
             }
             Err(AppendError::Withdrawn(record)) => {
                 self.bury(&[record]);

@@ -58,7 +58,8 @@ impl MatchSet {
         }
         // Nobody asks this set for its history.
         let nothing = Purge::batch(Vec::new()).action(action);
-        let record = self.rules.publish(batch, |first, last| Arc::new(Record::new(0, (first, last), &nothing, 0)))?;
+        let record =
+            self.rules.publish(batch, |first, last| Ok(Arc::new(Record::new(0, (first, last), &nothing, 0))))?;
         Ok(record.last)
     }
 

@@ -168,13 +168,14 @@ impl RuleSet {
         self.max_rules
     }
 
-    /// Publishes `batch` under consecutive numbers in one swap. `record` makes the history's record of numbers `first..=last`.
+    /// Publishes `batch` under consecutive numbers in one swap. `record` makes the history's record of numbers `first..=last`;
+    /// if it fails nothing has changed.
     ///
     /// After this returns, every lookup that starts later judges by all of them; no lookup judges by some of them only.
     pub(crate) fn publish(
         &self,
         batch: Vec<Prepared>,
-        record: impl FnOnce(u64, u64) -> Arc<Record>,
+        record: impl FnOnce(u64, u64) -> Result<Arc<Record>, PurgeError>,
     ) -> Result<Arc<Record>, PurgeError> {
         let mut publisher = self.publisher.lock();
         let fine = batch
@@ -192,7 +193,7 @@ impl RuleSet {
             .map_err(|overfull| PurgeError::not_admitted(overfull.rule, overfull.limit))?;
         let first = old.seq + 1;
         let last = old.seq + batch.len() as u64;
-        let record = record(first, last);
+        let record = record(first, last)?;
         for ((prepared, plan), seq) in batch.into_iter().zip(&plans).zip(first..) {
             let Prepared { parts, action, layers } = prepared;
             let rule =

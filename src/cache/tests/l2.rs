@@ -512,6 +512,105 @@ fn sites_that_change_over_a_restart_end_what_they_name() {
     assert!(rig.hits("http://other/a"));
 }
 
+#[test]
+fn sites_that_change_while_the_disk_fails_leave_nothing_of_one_policy_to_another() {
+    use crate::disk::media::{Failure, Operation};
+    use crate::site::{KeyPolicy, Query, Site, Sites};
+    let deep = deep();
+    let site = Site::new(["h"]).policy(KeyPolicy::new().query(Query::Drop));
+    // The second of two renames: the new rules are not written.
+    let renames = deep.media.count(Operation::Rename);
+    deep.media.fail(Operation::Rename, renames + 1, Failure::Io);
+    deep.cache.set_sites(Sites::new([site, Site::new(["*"])]).unwrap()).unwrap();
+    deep.sink(A, "of any query");
+    deep.sink("http://other/a", "o");
+    // A start with the old ones.
+    let again = deep.crashed(0);
+    assert!(!again.hits(A));
+    assert!(again.hits("http://other/a"));
+}
+
+#[test]
+fn a_flush_makes_the_end_of_what_was_replaced_or_ended_durable() {
+    for seed in 0..40 {
+        let deep = deep();
+        deep.sink(A, "old");
+        deep.sink(B, "b");
+        // Not asked for again, so that it is not written itself.
+        deep.store(A, "new");
+        deep.cache.end_url(&key(B));
+        deep.cache.flush().unwrap();
+        let again = deep.crashed(seed);
+        assert!(!again.hits(A) && !again.hits(B), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_flush_tells_of_errors_once() {
+    use crate::disk::media::{Failure, Operation};
+    let deep = deep();
+    deep.store(A, "a");
+    deep.look(A);
+    deep.media.fail_all(Operation::Write, Failure::Io);
+    deep.cache.flush().unwrap_err();
+    deep.media.heal();
+    deep.store(B, "b");
+    deep.settle(B);
+    let again = deep.crashed(1);
+    assert!(again.hits(B));
+}
+
+#[test]
+fn g5_a_segment_that_cannot_be_removed_keeps_its_marks() {
+    use crate::disk::media::{Failure, Operation};
+    let deep = deep();
+    deep.sink(A, "a");
+    deep.purge_from(Selector::Url(A.into()), Action::Invalidate, BOTH);
+    deep.cache.sweep();
+    assert_eq!(deep.cache.stats().live_rules, 0);
+    deep.media.fail_all(Operation::Remove, Failure::Io);
+    let engine = &deep.cache.engine;
+    engine.evict_segment(engine.l2.as_ref().unwrap()).unwrap();
+    deep.media.heal();
+    deep.purge_url(B);
+    let again = deep.crashed(2);
+    assert!(!again.hits(A), "what the eviction told the journal has undone a purge");
+}
+
+#[test]
+fn what_ends_while_its_segment_cannot_be_removed_stays_ended() {
+    use crate::disk::media::{Failure, Operation};
+    let deep = deep();
+    deep.sink(A, "a");
+    deep.sink(B, "b");
+    deep.media.fail_all(Operation::Remove, Failure::Io);
+    let l2 = deep.cache.engine.l2.as_ref().unwrap();
+    for segment in l2.store.segments() {
+        assert!(l2.store.drop_segment(segment.id));
+    }
+    deep.media.heal();
+    deep.cache.end_url(&key(A));
+    deep.store(B, "new");
+    deep.purge_url("http://h/other");
+    let again = deep.crashed(3);
+    assert!(!again.hits(A) && !again.hits(B));
+}
+
+#[test]
+fn a_304_stores_no_body_that_the_disk_has_lost() {
+    let deep = deep();
+    deep.sink(
+        A,
+        "a body that is long enough to be served from the map, where pages may turn out to be lost. ".repeat(40).leak(),
+    );
+    let Lookup::Hit(base) = deep.look(A) else { panic!() };
+    let Fetch::Lead(ticket) = deep.cache.fetch(&key(A), &HeaderMap::new(), Some(base)) else { panic!() };
+    for name in deep.media.names() {
+        deep.media.poison(&name);
+    }
+    assert_ne!(ticket.not_modified(head(&[]), fresh(), &[]).unwrap().1, Admit::Stored);
+}
+
 impl Deep {
     /// Evicts everything.
     fn evict(&self) {

@@ -75,8 +75,8 @@ impl<'a> Appender<'a> {
     ///
     /// # Errors
     ///
-    /// Nothing of the object is in the index then. After [`AppendError::Io`] the segment that was being written is gone; of one that was
-    /// [`Withdrawn`](AppendError::Withdrawn) the journal is to be told.
+    /// Nothing of the object is in the index then. After [`AppendError::Io`] the segment that was being written is gone, as it is where
+    /// [`Appended::kept`] is false; of one that was [`Withdrawn`](AppendError::Withdrawn) the journal is to be told.
     pub(crate) fn append_under<G>(
         &mut self,
         parts: &RecordParts<'_>,
@@ -115,13 +115,15 @@ impl<'a> Appender<'a> {
         // Invariant 3: whoever marked it before it was in the index did so in the segment.
         let (mark, _) = segment.mark_of(ordinal);
         store.index.raise(url_hash, place(id), mark);
+        // What has left the index is dead, whatever became of the new one: nobody would find it to end it.
+        let superseded = store.bury(&removed).collect();
         if segment.leaving.load(Ordering::Acquire) {
             store.index.remove(url_hash, place(id));
-            return Err(AppendError::Io(io::Error::other("the segment was dropped while it was written")));
+            return Ok(Appended { id, superseded, kept: false });
         }
         count(&store.counters.appended);
         store.counters.appended_bytes.fetch_add(total, Ordering::Relaxed);
-        Ok(Appended { id, superseded: store.bury(&removed).collect() })
+        Ok(Appended { id, superseded, kept: true })
     }
 
     fn write_small(

@@ -151,6 +151,14 @@ impl Store {
         if segment.leaving.swap(true, Ordering::AcqRel) {
             return false;
         }
+        {
+            let mut name = segment.name.lock();
+            name.retired = true;
+            segment.retire();
+        }
+        // Before anything of it leaves the index: who ends a record meanwhile finds it in one of the two. Its marks are reported until the name is
+        // gone, or a restart would bring its records back.
+        self.condemn(segment.id, segment.records());
         let unlisted = each_key(segment, Scope::Everything, &mut |visited| {
             if let Some((url_hash, _)) = hashes_of(visited.key) {
                 self.index.remove(url_hash, place(visited.id));
@@ -159,18 +167,15 @@ impl Store {
         if unlisted.is_err() || !segment.is_intact() {
             self.index.remove_slot(segment.slot);
         }
-        {
-            let mut name = segment.name.lock();
-            name.retired = true;
-            segment.retire();
-        }
-        if !self.forget(segment.id) {
-            // Its marks are reported until the name is gone, or a restart would bring its records back.
-            self.condemned.lock().push((segment.id, segment.records()));
-        }
         self.withdraw(segment.id);
         self.retry_condemned();
         true
+    }
+
+    /// Takes a segment among those whose names may be back after a restart.
+    pub(super) fn condemn(&self, id: u32, records: u32) {
+        self.condemned.lock().push((id, records));
+        self.condemnations.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Removes both names a segment can have, durably. False if that failed.

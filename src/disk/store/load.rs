@@ -124,7 +124,7 @@ impl Store {
                     }
                     count(&self.counters.dropped_segments);
                     if !self.forget(id) {
-                        self.condemned.lock().push((id, 0));
+                        self.condemn(id, 0);
                     }
                 }
             }

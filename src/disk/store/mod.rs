@@ -78,6 +78,8 @@ pub(crate) struct Store {
     is_loading: AtomicBool,
     /// Retired segments whose names could not be removed durably, with how many records each has.
     condemned: Mutex<Vec<(u32, u32)>>,
+    /// How often a segment came to them.
+    condemnations: AtomicU64,
     counters: Counters,
 }
 
@@ -151,6 +153,7 @@ impl Store {
             pending: Mutex::default(),
             loading: Mutex::new(loading),
             is_loading: AtomicBool::new(is_loading),
+            condemnations: AtomicU64::new(u64::try_from(condemned.len()).unwrap_or(u64::MAX)),
             condemned: Mutex::new(condemned),
             counters,
         })
@@ -315,6 +318,11 @@ impl Store {
     /// Removal is tried again whenever a segment is retired.
     pub(crate) fn condemned(&self) -> Vec<u32> {
         self.condemned.lock().iter().map(|(id, _)| *id).collect()
+    }
+
+    /// How often a segment came to the condemned: another number means that [`Store::condemned`] may have more to tell.
+    pub(crate) fn condemnations(&self) -> u64 {
+        self.condemnations.load(Ordering::Acquire)
     }
 
     /// All segments in the order of their numbers.

@@ -152,6 +152,8 @@ pub(crate) struct Appended {
     pub(crate) id: RecordId,
     /// Records whose place it took. They are dead in memory; the journal is to be told.
     pub(crate) superseded: SmallVec<[RecordId; 2]>,
+    /// False if its segment was dropped meanwhile: it is not there.
+    pub(crate) kept: bool,
 }
 
 /// One segment.

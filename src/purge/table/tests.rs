@@ -105,7 +105,9 @@ fn prepare(selector: &Selector, action: Action, layers: Layers) -> Option<Prepar
 
 fn publish(rules: &RuleSet, batch: Vec<Prepared>) -> Result<u64, PurgeError> {
     let nothing = Purge::batch(Vec::new());
-    rules.publish(batch, |first, last| Arc::new(Record::new(0, (first, last), &nothing, 0))).map(|record| record.last)
+    rules
+        .publish(batch, |first, last| Ok(Arc::new(Record::new(0, (first, last), &nothing, 0))))
+        .map(|record| record.last)
 }
 
 struct Live {
