@@ -112,6 +112,12 @@ impl Store {
         self.find(url_hash, key_hash).into_iter().find(|candidate| candidate.id == *id && candidate.hits > 0)
     }
 
+    /// Drops a segment with everything in it. False if there is none, or somebody else is dropping it.
+    #[cfg(test)]
+    pub(crate) fn drop_segment(&self, id: u32) -> bool {
+        self.segment(id).is_some_and(|segment| self.retire(&segment))
+    }
+
     /// Evicts the oldest sealed segment that nobody reads, without reinsertion.
     pub(super) fn evict_any(&self) -> bool {
         // The table holds one, `victim` another.
