@@ -205,6 +205,8 @@ async fn what_a_304_calls_private_is_not_kept_from_the_stored_response() {
 #[tokio::test]
 async fn a_window_of_the_sites_own_ends_with_a_purge() {
     use oust::freshness::Policy;
+    use oust_tower::Options;
+
     let window = std::time::Duration::from_secs(60);
     for action in [None, Some(oust::Action::Invalidate), Some(oust::Action::Delete)] {
         let mut rig = with(Options::new().policy(Policy::new().stale_if_error(window)));
