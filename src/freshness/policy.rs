@@ -32,6 +32,7 @@ pub struct Policy {
     minimum_ttl: Duration,
     maximum_ttl: Duration,
     heuristics: bool,
+    stale_if_error: Duration,
 }
 
 impl Default for Policy {
@@ -50,6 +51,7 @@ impl Policy {
             minimum_ttl: Duration::ZERO,
             maximum_ttl: Duration::from_secs(MAX_DELTA as u64),
             heuristics: true,
+            stale_if_error: Duration::ZERO,
         }
     }
 
@@ -84,6 +86,12 @@ impl Policy {
         Self { heuristics: on, ..self }
     }
 
+    /// How long after it has expired a response may be served when the origin fails (RFC 9111 4.2.4, 4.3.3), where it does not say so itself by
+    /// `stale-if-error`. Zero, the default: not at all. Never overrides `must-revalidate`, `proxy-revalidate`, `s-maxage` or `no-cache`.
+    pub fn stale_if_error(self, window: Duration) -> Self {
+        Self { stale_if_error: window, ..self }
+    }
+
     /// Whether the response of `exchange` may be stored by a shared cache, and how fresh it then is (RFC 9111 3, 4.2).
     ///
     /// Its fields must have been through [`strip_unstorable`](super::strip_unstorable).
@@ -106,11 +114,13 @@ impl Policy {
         };
         let window = |delta: Option<u32>| Duration::from_secs(delta.unwrap_or(0).into());
         let windows = control.stale_while_revalidate.is_some() || control.stale_if_error.is_some();
+        // `s-maxage` forbids stale use of its own accord (RFC 9111 5.2.2.10): what the origin says beside it counts, what we would add does not.
+        let assumed = if control.s_maxage.is_some() { Duration::ZERO } else { self.stale_if_error };
         Assessment::Store(Freshness {
             lifetime,
             age: age(exchange),
             stale_while_revalidate: window(control.stale_while_revalidate),
-            stale_if_error: window(control.stale_if_error),
+            stale_if_error: control.stale_if_error.map_or(assumed, |stated| window(Some(stated))),
             // `s-maxage` alone forbids stale use (RFC 9111 5.2.2.10); beside an explicit RFC 5861 window it would make that window void, which is
             // not what an origin that sends both means.
             must_revalidate: control.must_revalidate
@@ -144,10 +154,8 @@ fn forbidden(exchange: &Exchange<'_>, control: &Directives) -> Option<Skip> {
     if *exchange.method != Method::GET {
         return Some(Skip::Method);
     }
-    if is_never_stored(status)
-        || response.contains_key(header::CONTENT_RANGE)
-        || (control.must_understand && !is_understood(status))
-    {
+    // `Content-Range` is no reason: but for 206 and 416 it says nothing (RFC 9110 14.4), and a stored 416 answers no other range.
+    if is_never_stored(status) || (control.must_understand && !is_understood(status)) {
         return Some(Skip::Status);
     }
     if RequestDirectives::parse(exchange.request).no_store {
@@ -236,9 +244,9 @@ fn members(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
 }
 
-/// A 206 is a piece of something else, a 304 no response of its own; RFC 6585 forbids to store its four.
+/// A 206 is a piece of something else, a 304 no response of its own, a 416 an answer to one request's range; RFC 6585 forbids to store its four.
 fn is_never_stored(status: StatusCode) -> bool {
-    status.is_informational() || matches!(status.as_u16(), 206 | 304 | 428 | 429 | 431 | 511)
+    status.is_informational() || matches!(status.as_u16(), 206 | 304 | 416 | 428 | 429 | 431 | 511)
 }
 
 /// Statuses that are cacheable without being told (RFC 9110 15.1), but for 206.

@@ -200,8 +200,8 @@ def report(verdicts, options):
 
 
 # What must pass: raised as more does, never lowered.
-REQUIRED = 137
-OPTIMAL = 61
+REQUIRED = 159
+OPTIMAL = 96
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-//! Purges that meet fetches in flight (hazards H1 to H4, H8, H23).
+//! Purges that meet fetches in flight (hazards H1 to H4, H8, H22, H23).
 
 mod common;
 
@@ -185,39 +185,77 @@ fn h23_negative_answers_and_uncacheable_marks_go_too() {
 }
 
 #[test]
-fn h22_after_a_purge_of_a_host_each_page_is_asked_for_once_and_conditionally() {
+fn h22_after_a_purge_of_a_host_each_page_is_asked_for_once() {
     const PAGES: usize = 5;
     const CLIENTS: usize = 8;
-    let (gate, held) = gate();
-    let storm = std::sync::Arc::new(AtomicBool::new(false));
-    let storming = storm.clone();
-    let origin = Origin::start(move |seen, reply| {
-        let fields = [("Cache-Control", "max-age=60"), ("ETag", "\"1\"")];
-        if storming.swap(false, Ordering::SeqCst) {
-            // The clients of one page at least wait for its answer together.
-            held.hold();
+    for (action, keeps_bodies) in [("invalidate", true), ("delete", false)] {
+        let (gate, held) = gate();
+        let storm = std::sync::Arc::new(AtomicBool::new(false));
+        let storming = storm.clone();
+        let origin = Origin::start(move |seen, reply| {
+            let fields = [("Cache-Control", "max-age=60"), ("ETag", "\"1\"")];
+            if storming.swap(false, Ordering::SeqCst) {
+                // The clients of one page at least wait for its answer together.
+                held.hold();
+            }
+            match seen.header("If-None-Match") {
+                Some("\"1\"") => reply.send(304, &fields, ""),
+                _ => reply.send(200, &fields, "page"),
+            }
+        });
+        let oust = Oust::before(&origin);
+        let path = |page: usize| format!("/page{page}");
+        (0..PAGES).for_each(|page| assert_eq!(oust.get(&path(page)).text(), "page"));
+        oust.purge(&format!(r#"{{"selectors":[{{"host":"h.test"}}],"action":"{action}"}}"#));
+        storm.store(true, Ordering::SeqCst);
+        let addr = oust.listen;
+        let clients: Vec<_> = (0..CLIENTS * PAGES)
+            .map(|n| behind(move || request(addr, "GET", &format!("/page{}", n % PAGES), &[], b"")))
+            .collect();
+        gate.arrived();
+        gate.release();
+        for client in clients {
+            assert_eq!(client.join().unwrap().text(), "page");
         }
-        match seen.header("If-None-Match") {
-            Some("\"1\"") => reply.send(304, &fields, ""),
-            _ => reply.send(200, &fields, "page"),
-        }
-    });
-    let oust = Oust::before(&origin);
-    let path = |page: usize| format!("/page{page}");
-    (0..PAGES).for_each(|page| assert_eq!(oust.get(&path(page)).text(), "page"));
-    oust.purge(r#"{"selectors":[{"host":"h.test"}],"action":"invalidate"}"#);
-    storm.store(true, Ordering::SeqCst);
-    let addr = oust.listen;
-    let clients: Vec<_> = (0..CLIENTS * PAGES)
-        .map(|n| behind(move || request(addr, "GET", &format!("/page{}", n % PAGES), &[], b"")))
-        .collect();
-    gate.arrived();
-    gate.release();
-    for client in clients {
-        assert_eq!(client.join().unwrap().text(), "page");
+        let asked = &origin.seen()[PAGES..];
+        // A client that comes when its page is good again hits; none asks the origin for what another is fetching.
+        assert_eq!(asked.len(), PAGES, "{action}: {CLIENTS} clients for each of {PAGES} pages");
+        let conditional = asked.iter().filter(|seen| seen.header("If-None-Match") == Some("\"1\"")).count();
+        assert_eq!(conditional, if keeps_bodies { PAGES } else { 0 }, "{action}");
     }
-    let asked = &origin.seen()[PAGES..];
-    // A client that comes when its page is good again hits; none asks the origin for what another is fetching.
-    assert_eq!(asked.len(), PAGES, "{CLIENTS} clients for each of {PAGES} pages");
-    assert!(asked.iter().all(|seen| seen.header("If-None-Match") == Some("\"1\"")), "bodies are kept");
+}
+
+#[test]
+fn h22_an_origin_that_fails_after_a_purge_gets_nothing_purged_served() {
+    for (control, action, served) in [
+        // The window that holds where the origin says nothing, and one that it states.
+        ("max-age=0", "none", true),
+        ("max-age=60", "soft", true),
+        ("max-age=0", "invalidate", false),
+        ("max-age=60", "invalidate", false),
+        ("max-age=60, stale-if-error=600", "invalidate", false),
+        ("max-age=60", "delete", false),
+        ("max-age=60, stale-if-error=600", "delete", false),
+        // Without a purge, what forbids stale use wins.
+        ("max-age=0, must-revalidate", "none", false),
+        ("max-age=0, proxy-revalidate", "none", false),
+        ("s-maxage=0", "none", false),
+        ("no-cache", "none", false),
+        ("max-age=0, stale-if-error=0", "none", false),
+    ] {
+        let origin = Origin::start(move |seen, reply| match seen.number {
+            0 => reply.send(200, &[("Cache-Control", control), ("ETag", "\"1\"")], "old"),
+            _ => reply.end(),
+        });
+        let oust = Oust::before(&origin);
+        assert_eq!(oust.get("/p").text(), "old");
+        if action != "none" {
+            oust.purge(&format!(r#"{{"selectors":[{{"url":"http://h.test/p"}}],"action":"{action}"}}"#));
+        }
+        let answer = oust.get("/p");
+        let told = format!("{control}, {action}: {} {}", answer.status, answer.cache_status());
+        assert_eq!(answer.status == 200, served, "{told}");
+        assert_eq!(answer.text() == "old", served, "{told}");
+        assert!(origin.count() > 1, "{told}: it was asked");
+    }
 }

@@ -201,3 +201,27 @@ async fn what_a_304_calls_private_is_not_kept_from_the_stored_response() {
     let hit = rig.hit("/a", &[]).await;
     assert_eq!((hit.text(), hit.header("x-mine")), ("body", None));
 }
+
+#[tokio::test]
+async fn a_window_of_the_sites_own_ends_with_a_purge() {
+    use oust::freshness::Policy;
+    use oust_tower::Options;
+
+    let window = std::time::Duration::from_secs(60);
+    for action in [None, Some(oust::Action::Invalidate), Some(oust::Action::Delete)] {
+        let mut rig = with(Options::new().policy(Policy::new().stale_if_error(window)));
+        rig.fill("/a", FRESH, "old").await;
+        rig.pass_time(70);
+        if let Some(action) = action {
+            rig.purge("http://h.test/a", action);
+        }
+        let answer = rig.get("/a", &[]);
+        rig.asked().await.fail(502, "origin-down");
+        let answer = whole(answer).await;
+        assert_eq!(answer.status == 200, action.is_none(), "{action:?}: {}", answer.cache_status());
+        rig.pass_time(60);
+        let late = rig.get("/a", &[]);
+        rig.asked().await.fail(502, "origin-down");
+        assert_ne!(whole(late).await.status, 200, "{action:?}");
+    }
+}

@@ -185,6 +185,27 @@ fn what_an_operator_adds() {
 }
 
 #[test]
+fn a_window_of_the_policys_own_holds_where_the_origin_says_nothing() {
+    let policy = Policy::new().stale_if_error(Duration::from_secs(60));
+    for (control, window, barred) in [
+        ("max-age=1", 60, false),
+        ("max-age=1, stale-while-revalidate=5", 60, false),
+        ("max-age=1, stale-if-error=5", 5, false),
+        ("max-age=1, stale-if-error=0", 0, false),
+        ("max-age=1, stale-if-error=x", 0, false),
+        ("s-maxage=1, stale-while-revalidate=5", 0, false),
+        ("s-maxage=1", 0, true),
+        ("max-age=1, must-revalidate", 60, true),
+        ("max-age=1, proxy-revalidate", 60, true),
+    ] {
+        let Assessment::Store(got) = assessed_by(&policy, 200, &[], &[("cache-control", control)]) else {
+            panic!("{control}")
+        };
+        assert_eq!((got.stale_if_error.as_secs(), got.must_revalidate), (window, barred), "{control}");
+    }
+}
+
+#[test]
 fn stale_windows() {
     let freshness = stored(&[("cache-control", "max-age=1, stale-while-revalidate=10, stale-if-error=20")]);
     assert_eq!(freshness.stale_while_revalidate, Duration::from_secs(10));

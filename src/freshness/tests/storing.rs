@@ -5,6 +5,12 @@ use super::*;
 const FRESH: (&str, &str) = ("cache-control", "max-age=10");
 
 #[test]
+fn a_content_range_means_nothing_in_a_whole_response() {
+    // RFC 9110 14.4.
+    assert!(matches!(assessed(200, &[], &[FRESH, ("content-range", "bytes 0-1/2")]), Assessment::Store(_)));
+}
+
+#[test]
 fn what_is_not_stored() {
     for (section, status, request, response, want) in [
         ("3", 200, &[][..], &[][..], Skip::NoFreshness),
@@ -13,7 +19,7 @@ fn what_is_not_stored() {
         ("3", 200, &[], &[("cache-control", "no-cache"), ("last-modified", "x")], Skip::NoFreshness),
         ("3", 599, &[], &[("cache-control", "no-cache"), ("etag", "\"a\"")], Skip::NoFreshness),
         ("3.3", 206, &[], &[FRESH], Skip::Status),
-        ("3.3", 200, &[], &[FRESH, ("content-range", "bytes 0-1/2")], Skip::Status),
+        ("3.3", 416, &[], &[FRESH, ("content-range", "bytes */2")], Skip::Status),
         ("3.4", 304, &[], &[FRESH], Skip::Status),
         ("6585 3", 428, &[], &[FRESH], Skip::Status),
         ("6585 4", 429, &[], &[FRESH], Skip::Status),

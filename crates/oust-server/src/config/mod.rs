@@ -191,6 +191,8 @@ pub(crate) struct Ttl {
     pub(crate) negative: Duration,
     pub(crate) minimum: Duration,
     pub(crate) maximum: Duration,
+    /// How long something expired may be served when the origin fails.
+    pub(crate) stale_if_error: Duration,
 }
 
 impl Default for Ttl {
@@ -200,6 +202,7 @@ impl Default for Ttl {
             negative: Duration::from_secs(10),
             minimum: Duration::ZERO,
             maximum: Duration::from_secs(365 * 86_400),
+            stale_if_error: Duration::from_secs(60),
         }
     }
 }

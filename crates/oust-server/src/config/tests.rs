@@ -62,7 +62,7 @@ fn the_front_is_read_with_a_place_for_each_fault() {
         let found = faults(text);
         assert!(found.iter().any(|fault| (fault.0, fault.1) == (line, column) && fault.2.contains(told)), "{found:?}");
     }
-    let defaults = "[[site]]\nhosts = [\"a\"]\norigins = [\"http://b\"]\nttl = { default = \"0s\", negative = \"10s\", minimum = \"0s\", maximum = \"365d\" }";
+    let defaults = "[[site]]\nhosts = [\"a\"]\norigins = [\"http://b\"]\nttl = { default = \"0s\", negative = \"10s\", minimum = \"0s\", maximum = \"365d\", stale_if_error = \"1m\" }";
     assert!(Config::parse("t", defaults).is_ok(), "what holds anyway may be said");
 }
 

@@ -66,6 +66,7 @@ impl Reader<'_> {
                 "negative" => set(&mut ttl.negative, self.duration(value)),
                 "minimum" => set(&mut ttl.minimum, self.duration(value)),
                 "maximum" => set(&mut ttl.maximum, self.duration(value)),
+                "stale_if_error" => set(&mut ttl.stale_if_error, self.duration(value)),
                 other => self.unknown(key.span().start, other, "`ttl`"),
             }
         }

@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use super::figures::Refused;
 use super::frames::{Frames, PREFACE};
 use super::framing::Framing;
+use super::interim::Desk;
 use super::io::{Guarded, Watch};
 use super::limits::{
     CONNECTION_WINDOW, MAX_FAULTS, MAX_HEAD, MAX_RESETS, MAX_STREAMS, SEND_BUFFER, STREAM_WINDOW, Times,
@@ -92,10 +93,15 @@ impl<A: Answer> Connection<A> {
         let told = Arc::new(AtomicBool::new(false));
         let figures = shared.figures.clone();
         let stream = Guarded::new(stream, first, Watch::Http1(Framing::default()), times, figures, told.clone());
+        let desk = Arc::new(Desk::default());
+        let stream = stream.telling(desk.clone());
         let service = service_fn({
             let shared = shared.clone();
             move |mut request: Request<Incoming>| {
                 let service = shared.service.clone();
+                let desk = desk.clone();
+                // Those of HTTP/1.0 know no interim answers.
+                let can_be_told = request.version() == ::http::Version::HTTP_11;
                 // What may leave HTTP takes its place along; what does not leave ends (see `Framing`).
                 let leaves =
                     request.headers().contains_key(header::UPGRADE) || request.method() == ::http::Method::CONNECT;
@@ -103,7 +109,7 @@ impl<A: Answer> Connection<A> {
                     request.extensions_mut().insert(hold.clone());
                 }
                 async move {
-                    let mut response = service.answer(peer, request).await;
+                    let mut response = desk.answer(can_be_told, service.answer(peer, request)).await;
                     if leaves && response.status() != ::http::StatusCode::SWITCHING_PROTOCOLS {
                         response.headers_mut().insert(header::CONNECTION, ::http::HeaderValue::from_static("close"));
                     }

@@ -1,19 +1,22 @@
-//! A connection's bytes: replayed where its protocol was found out, checked and timed on their way in, timed on their way out.
+//! A connection's bytes: replayed where its protocol was found out, checked and timed on their way in, timed on their way out, and interim
+//! answers put between them.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::figures::{Figures, Refused};
 use super::frames::Frames;
 use super::framing::Framing;
+use super::interim::Desk;
 use super::limits::Times;
 
 /// What is known of the bytes of a connection.
@@ -38,6 +41,10 @@ pub(super) struct Guarded<S> {
     figures: Arc<Figures>,
     /// Whether this has told why the connection ends.
     told: Arc<AtomicBool>,
+    /// Where interim answers come from, over HTTP/1.
+    desk: Option<Arc<Desk>>,
+    /// Those that are being written: nothing may come between their bytes.
+    early: Bytes,
 }
 
 impl<S> Guarded<S> {
@@ -50,12 +57,28 @@ impl<S> Guarded<S> {
         figures: Arc<Figures>,
         told: Arc<AtomicBool>,
     ) -> Self {
-        let mut guarded =
-            Self { stream, replay: first, watch, fresh: true, times, reading: None, writing: None, figures, told };
+        let mut guarded = Self {
+            stream,
+            replay: first,
+            watch,
+            fresh: true,
+            times,
+            reading: None,
+            writing: None,
+            figures,
+            told,
+            desk: None,
+            early: Bytes::new(),
+        };
         let mut first = std::mem::take(&mut guarded.replay);
         guarded.take_note(&mut first);
         guarded.replay = first;
         guarded
+    }
+
+    /// Writes the interim answers of `desk` too.
+    pub(super) fn telling(self, desk: Arc<Desk>) -> Self {
+        Self { desk: Some(desk), ..self }
     }
 
     fn take_note(&mut self, bytes: &mut [u8]) {
@@ -141,9 +164,38 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> Guarded<S> {
+    /// Writes what must be written before anything else is.
+    fn poll_early(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.early.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.early))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.early.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes all interim answers there are, and hands everything on.
+    fn poll_flush_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_early(cx))?;
+            match self.desk.as_ref().and_then(|desk| desk.take()) {
+                Some(heads) => self.early = heads.into(),
+                // TLS writes what it still holds here.
+                None => return Pin::new(&mut self.stream).poll_flush(cx),
+            }
+        }
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let written = match self.poll_early(cx) {
+            Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_write(cx, buf),
+            other => other.map_ok(|()| 0),
+        };
         self.wait_to_write(cx, written)
     }
 
@@ -152,7 +204,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let written = match self.poll_early(cx) {
+            Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+            other => other.map_ok(|()| 0),
+        };
         self.wait_to_write(cx, written)
     }
 
@@ -161,8 +216,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // TLS writes what it still holds here.
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        let flushed = self.poll_flush_all(cx);
         self.wait_to_write(cx, flushed)
     }
 

@@ -14,6 +14,7 @@ mod figures;
 mod frames;
 mod framing;
 mod http;
+mod interim;
 mod io;
 mod limits;
 pub(crate) mod tls;
@@ -34,6 +35,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 pub(crate) use self::figures::{BOUNDS, Figures, Refused};
+pub(crate) use self::interim::Interim;
 pub(crate) use self::limits::Limits;
 pub(crate) use self::workers::Workers;
 

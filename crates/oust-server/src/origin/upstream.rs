@@ -22,6 +22,7 @@ use super::pool::Pool;
 use super::roots::SystemRoots;
 use super::stream::{Lease, Stream};
 use crate::config::{HealthCheck, Origin, OriginHttp2, OriginTls};
+use crate::listen::Interim;
 
 /// Interim answers to one request, beyond which an origin talks nonsense.
 const MAX_INTERIM: usize = 16;
@@ -161,10 +162,12 @@ impl Upstream {
         };
         let flooded = Arc::new(Notify::new());
         if !multiplexed {
-            let (interim, flooded) = (AtomicUsize::new(0), flooded.clone());
-            hyper::ext::on_informational(&mut request, move |_| {
+            let (interim, flooded, client) = (AtomicUsize::new(0), flooded.clone(), Interim::client());
+            hyper::ext::on_informational(&mut request, move |head| {
                 if interim.fetch_add(1, Ordering::Relaxed) >= MAX_INTERIM {
                     flooded.notify_one();
+                } else if let Some(client) = &client {
+                    client.tell(head.status(), head.headers());
                 }
             });
         }

@@ -5,6 +5,7 @@
 
 mod body;
 mod figures;
+mod fills;
 mod head;
 mod upgrade;
 mod upstream;
@@ -25,8 +26,9 @@ use tower_layer::Layer;
 pub(crate) use self::body::Body;
 pub(crate) use self::figures::{Counter, Figures, Seldom};
 
+use self::fills::Fills;
 use self::upstream::{Keys, SiteKey, Upstream};
-use crate::config::{Config, Http, Server};
+use crate::config::{Config, Http, Server, Ttl};
 use crate::engine::{self, NoKey};
 use crate::listen::{Answer, Peer, Refused};
 use crate::origin::{Origins, Stream};
@@ -38,7 +40,7 @@ pub(crate) struct Proxy {
     pub(crate) figures: Arc<Figures>,
     pub(crate) origins: Arc<Origins>,
     sites: Sites,
-    service: CacheService<Upstream, Keys>,
+    service: CacheService<Upstream, Keys, Fills>,
     options: Arc<Options>,
     server: Server,
 }
@@ -80,8 +82,8 @@ impl Proxy {
     fn build(config: &Config, sites: Sites, cache: Cache, figures: Arc<Figures>, origins: Origins) -> Self {
         let origins = Arc::new(origins);
         let keys = Keys { sites: sites.clone(), figures: figures.clone() };
-        let service = CacheLayer::new(cache.clone()).keys(keys).layer(Upstream::new(origins.clone()));
-        let options = Arc::new(options(&config.http, &config.server));
+        let service = CacheLayer::new(cache.clone()).runtime(Fills).keys(keys).layer(Upstream::new(origins.clone()));
+        let options = Arc::new(options(&config.http, &config.server, &Ttl::default()));
         Self { cache, figures, origins, sites, service, options, server: config.server.clone() }
     }
 
@@ -164,10 +166,10 @@ enum Route {
     Upgrade(upgrade::Upgrade),
 }
 
-/// The middleware's settings.
-fn options(http: &Http, server: &Server) -> Options {
+/// The middleware's settings for sites with these lifetimes.
+fn options(http: &Http, server: &Server, ttl: &Ttl) -> Options {
     Options::new()
-        .policy(Policy::new())
+        .policy(Policy::new().stale_if_error(ttl.stale_if_error))
         .tag_headers(http.tag_headers.iter().cloned())
         .cache_status_key(http.cache_status_key)
         .laggard_patience(server.body_timeout)

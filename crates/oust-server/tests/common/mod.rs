@@ -429,7 +429,13 @@ pub fn raw(addr: SocketAddr, bytes: &[u8], head_only: bool) -> Response {
     // A server may refuse before it has read everything.
     drop(stream.write_all(bytes));
     let mut reader = BufReader::new(stream);
-    let (first, headers) = read_head(&mut reader).expect("no answer");
+    let (first, headers) = loop {
+        let (first, headers) = read_head(&mut reader).expect("no answer");
+        // Interim answers are no answers; a change of protocol is one.
+        if !first.starts_with("HTTP/1.1 1") || first.starts_with("HTTP/1.1 101") {
+            break (first, headers);
+        }
+    };
     let status = first.split(' ').nth(1).unwrap().parse().unwrap();
     let body = if head_only || status == 304 || status == 204 {
         Vec::new()
