@@ -230,7 +230,8 @@ impl L2Config {
             Place::Directory(path, access) => {
                 let directory = Directory::open(&path, access).map_err(|error| {
                     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-                    BuildError::new(format!("l2 directory {}: {error}{cause}", path.display()))
+                    // It names the directory.
+                    BuildError::storage(format!("l2 directory {error}{cause}"))
                 })?;
                 Arc::new(directory)
             }
@@ -261,11 +262,21 @@ const MAX_OBJECT: u64 = 2 << 30;
 #[derive(Debug)]
 pub struct BuildError {
     message: String,
+    storage: bool,
 }
 
 impl BuildError {
     pub(crate) fn new(message: String) -> Self {
-        Self { message }
+        Self { message, storage: false }
+    }
+
+    pub(crate) fn storage(message: String) -> Self {
+        Self { message, storage: true }
+    }
+
+    /// Whether the directory of the second tier is the reason, not the configuration: another process has it, or the file system fails.
+    pub fn is_storage(&self) -> bool {
+        self.storage
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use bytes::Bytes;
 use triomphe::ThinArc;
 
-use crate::disk::store::Candidate;
+use crate::disk::store::{Candidate, Segment};
 use crate::edge::budget::{Budget, Charge};
 use crate::key::{KeyRef, Layout};
 use crate::purge::{Action, TagsRef};
@@ -498,6 +498,8 @@ pub(crate) enum Handle {
 pub(crate) struct Deep {
     pub(crate) entry: EntryRef,
     pub(crate) record: Candidate,
+    /// Whose file the body may be a view of.
+    pub(crate) segment: Arc<Segment>,
 }
 
 impl Handle {
@@ -507,6 +509,14 @@ impl Handle {
             Self::Direct(entry) => entry,
             Self::Leased(entry) => entry,
             Self::Deep(deep) => &deep.entry,
+        }
+    }
+
+    /// The segment of the second tier it was read from.
+    pub(crate) fn segment(&self) -> Option<&Segment> {
+        match self {
+            Self::Deep(deep) => Some(&deep.segment),
+            _ => None,
         }
     }
 

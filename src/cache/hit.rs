@@ -49,6 +49,21 @@ impl Hit {
         self.entry().chunks().is_none().then(|| self.entry().inline_body())
     }
 
+    /// Whether [`body`](Self::body) may be a view of a mapped file rather than memory: see [`is_intact`](Self::is_intact).
+    pub fn is_mapped(&self) -> bool {
+        self.handle.segment().is_some() && self.entry().chunks().is_some()
+    }
+
+    /// Whether what was read from its body so far is what was stored.
+    ///
+    /// False once a page of the mapped file it is a view of could not be brought back: where
+    /// [`install_sigbus_handler`](crate::disk::media::install_sigbus_handler) was called, such pages read as zeros. Whoever copies from the body of
+    /// a hit that [is mapped](Self::is_mapped) asks this after copying and before using the copy; what the kernel takes from it by itself (a write
+    /// to a socket) fails with `EFAULT` instead. Always true of bodies in memory.
+    pub fn is_intact(&self) -> bool {
+        self.handle.segment().is_none_or(|segment| segment.is_intact())
+    }
+
     /// Length of the body in bytes.
     pub fn body_len(&self) -> u64 {
         self.entry().body_len()

@@ -232,11 +232,11 @@ impl Cache {
             if !changed.is_empty() {
                 let purged = self.purge(&Purge::batch(changed).by("sites"));
                 purged
-                    .map_err(|error| BuildError::new(format!("objects of changed sites cannot be purged: {error}")))?;
+                    .map_err(|error| BuildError::storage(format!("objects of changed sites cannot be purged: {error}")))?;
             }
         }
         l2.keep_sites(&new)
-            .map_err(|error| BuildError::new(format!("the sites cannot be written beside the objects: {error}")))
+            .map_err(|error| BuildError::storage(format!("the sites cannot be written beside the objects: {error}")))
     }
 
     /// Writes what waits for the second tier, and makes all it holds durable. Blocks. Without a second tier it does nothing.
@@ -246,6 +246,11 @@ impl Cache {
     /// Those of the disk. Nothing is lost but what is not written: the memory tier still has it.
     pub fn flush(&self) -> std::io::Result<()> {
         self.engine.l2.as_ref().map_or(Ok(()), |l2| self.engine.flush_l2(l2))
+    }
+
+    /// Whether there is a second tier.
+    pub fn has_l2(&self) -> bool {
+        self.engine.l2.is_some()
     }
 
     /// Why the contents of the second tier's directory were discarded when the cache was built, if they were: a copied, damaged or distrusted

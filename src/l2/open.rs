@@ -80,7 +80,7 @@ impl L2 {
     pub(crate) fn open(options: Options, edge_size: u64) -> Result<(Self, Recovered), BuildError> {
         let failed = |what: &str, error: &dyn std::error::Error| {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            BuildError::new(format!("{what}: {error}{cause}"))
+            BuildError::storage(format!("{what}: {error}{cause}"))
         };
         let journal_options = journal::Options {
             limit: (options.capacity / JOURNAL_SHARE).clamp(SMALLEST_JOURNAL, LARGEST_JOURNAL),

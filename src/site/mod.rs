@@ -104,9 +104,10 @@ struct Table {
 }
 
 impl Table {
-    fn find(&self, host: &[u8]) -> Option<(&Checked, bool)> {
-        let (site, alias) = self.names.get(host).copied().or_else(|| Some((self.catch_all?, false)))?;
-        Some((self.sites.get(site)?, alias))
+    /// The site of a host with its index, and whether the host is an alias there.
+    fn find(&self, host: &[u8]) -> Option<(usize, &Checked, bool)> {
+        let (index, alias) = self.names.get(host).copied().or_else(|| Some((self.catch_all?, false)))?;
+        Some((index, self.sites.get(index)?, alias))
     }
 }
 
@@ -205,15 +206,30 @@ impl Sites {
         path_and_query: &[u8],
         headers: &HeaderMap,
     ) -> Result<Key, RequestError> {
+        self.key_and_site(scheme, authority, path_and_query, headers).map(|(key, _)| key)
+    }
+
+    /// As [`key`](Self::key), with the index of the request's site in the list these were made from; 0 where there are no sites.
+    ///
+    /// # Errors
+    ///
+    /// As [`key`](Self::key).
+    pub fn key_and_site(
+        &self,
+        scheme: &[u8],
+        authority: &[u8],
+        path_and_query: &[u8],
+        headers: &HeaderMap,
+    ) -> Result<(Key, usize), RequestError> {
         let key = Key::from_parts(scheme, authority, path_and_query)?;
-        let Some(table) = &self.table else { return Ok(key) };
-        let Some((site, alias)) = table.find(key.as_ref().host()) else {
+        let Some(table) = &self.table else { return Ok((key, 0)) };
+        let Some((index, site, alias)) = table.find(key.as_ref().host()) else {
             return Err(RequestError(RequestErrorKind::UnknownHost));
         };
         let key = Self::rewrite_in(key, site, alias)?;
         match site.policy.variation(headers) {
-            None => Ok(key),
-            Some(variation) => Ok(key.with_variation(&variation)?),
+            None => Ok((key, index)),
+            Some(variation) => Ok((key.with_variation(&variation)?, index)),
         }
     }
 
@@ -222,7 +238,7 @@ impl Sites {
         let Some(table) = &self.table else { return Some(Environment::default()) };
         let mut name = Vec::new();
         canonical::push_host(&mut name, host.as_bytes(), 0).ok()?;
-        table.find(&name).map(|(site, _)| site.environment)
+        table.find(&name).map(|(_, site, _)| site.environment)
     }
 
     /// What of each name decides how its requests become keys, as text, in order of names; `*` is every other host. Two sites with equal texts of a
@@ -251,14 +267,14 @@ impl Sites {
     pub fn variation(&self, host: &str, headers: &HeaderMap) -> Option<String> {
         let mut name = Vec::new();
         canonical::push_host(&mut name, host.as_bytes(), 0).ok()?;
-        let variation = self.table.as_ref()?.find(&name)?.0.policy.variation(headers)?;
+        let variation = self.table.as_ref()?.find(&name)?.1.policy.variation(headers)?;
         String::from_utf8(variation).ok()
     }
 
     /// The key under which a URL's objects are: alias, merged schemes and query policy applied, the variation as it is.
     pub(crate) fn rewrite(&self, key: Key) -> Result<Key, KeyError> {
         match self.table.as_ref().and_then(|table| table.find(key.as_ref().host())) {
-            Some((site, alias)) => Self::rewrite_in(key, site, alias),
+            Some((_, site, alias)) => Self::rewrite_in(key, site, alias),
             None => Ok(key),
         }
     }
@@ -309,7 +325,8 @@ impl Sites {
 
     /// Where the keys of a canonical origin really are. `port` is none for the scheme's own.
     pub(crate) fn place(&self, scheme: Scheme, host: &[u8], port: Option<u16>) -> Place<'_> {
-        Self::place_in(scheme, host, port, self.table.as_ref().and_then(|table| table.find(host)))
+        let site = self.table.as_ref().and_then(|table| table.find(host));
+        Self::place_in(scheme, host, port, site.map(|(_, site, alias)| (site, alias)))
     }
 
     /// Configured names below a canonical name under which a request or a selector may be stored differently than it is written, as the names to
@@ -370,7 +387,7 @@ impl Sites {
             }
         } else {
             match table.find(name) {
-                Some((site, alias)) => add(if alias { &site.first } else { name }, false, site.merge_schemes),
+                Some((_, site, alias)) => add(if alias { &site.first } else { name }, false, site.merge_schemes),
                 None => add(name, false, false),
             }
         }

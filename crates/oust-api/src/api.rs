@@ -56,7 +56,7 @@ impl Api {
             let hosts = Hosts::new(&account.hosts, &cache.sites()).map_err(named)?;
             members.push(Member { account, hosts });
         }
-        let shared = Shared { cache, accounts: members, clock, l2: false };
+        let shared = Shared { l2: cache.has_l2(), cache, accounts: members, clock };
         Ok(Self {
             azion: azion::Dialect::new(&shared)?,
             naver: naver::Dialect::new(&shared, TASKS)?,

@@ -60,15 +60,15 @@ fn engine_site(site: &Site) -> site::Site {
         .policy(policy)
 }
 
-/// The key of a request.
+/// The key of a request, and which of the sites it is for.
 pub(crate) fn key(
     sites: &Sites,
     scheme: &str,
     authority: &str,
     path_and_query: &str,
     headers: &HeaderMap,
-) -> Result<Key, NoKey> {
-    let key = sites.key(scheme.as_bytes(), authority.as_bytes(), path_and_query.as_bytes(), headers);
+) -> Result<(Key, usize), NoKey> {
+    let key = sites.key_and_site(scheme.as_bytes(), authority.as_bytes(), path_and_query.as_bytes(), headers);
     key.map_err(|error| match error.malformed() {
         None => NoKey::UnknownHost,
         Some(error) if error.is_too_long() => NoKey::TooLong,

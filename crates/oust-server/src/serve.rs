@@ -6,6 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use oust::Cache;
+use oust::disk::media::{Access, install_sigbus_handler};
+use oust::site::Sites;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -13,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::admin::{Admin, Guards};
 use crate::api::{PurgeApis, Serving};
-use crate::config::Config;
+use crate::config::{Config, Media};
 use crate::engine;
 use crate::front::{AccessLog, Front};
 use crate::listen::tls::Certificates;
@@ -27,6 +30,8 @@ pub(crate) enum ServeError {
     Bind(&'static str, SocketAddr, io::Error),
     /// The configuration asks for what the engine cannot be.
     Build(String),
+    /// The directory of the second tier cannot be used.
+    L2(String),
     Runtime(io::Error),
     /// A thread that serves has ended.
     Thread(String),
@@ -36,7 +41,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(what, addr, error) => write!(f, "cannot open {what} {addr}: {error}"),
-            Self::Build(message) => f.write_str(message),
+            Self::Build(message) | Self::L2(message) => f.write_str(message),
             Self::Thread(error) => write!(f, "a thread that serves has failed: {error}"),
             Self::Runtime(error) => write!(f, "cannot start: {error}"),
         }
@@ -91,6 +96,7 @@ pub(crate) struct Running {
     /// Where its purge APIs are.
     pub(crate) api: Option<SocketAddr>,
     pub(crate) reload: Arc<Reload>,
+    cache: Cache,
     state: Arc<Admin>,
     front: Arc<Front>,
     stop_requests: watch::Sender<bool>,
@@ -106,15 +112,7 @@ impl Running {
     pub(crate) fn start(config: Config, source: Source) -> Result<Self, ServeError> {
         let build = |error: &dyn fmt::Display| ServeError::Build(error.to_string());
         let sites = engine::sites(&config.sites).map_err(|(_, message)| ServeError::Build(message))?;
-        let cache = oust::Config::new()
-            .edge_size(config.edge.size)
-            .max_object(config.edge.max_object)
-            .max_rules(config.purge.max_rules)
-            .max_batch(config.purge.max_batch)
-            .history(config.purge.history)
-            .sites(sites.clone())
-            .build()
-            .map_err(|error| build(&error))?;
+        let cache = cache(&config, sites.clone())?;
         let threads = config.server.threads;
         let figures = Arc::new(Figures::new(threads));
         let proxy_figures = Arc::new(proxy::Figures::default());
@@ -197,7 +195,7 @@ impl Running {
             runtime,
         };
         let reload = Arc::new(Reload::new(source, config, parts));
-        let state = Arc::new(Admin::new(cache, proxy_figures, front.clone(), guards, reload.clone(), max_batch));
+        let state = Arc::new(Admin::new(cache.clone(), proxy_figures, front.clone(), guards, reload.clone(), max_batch));
         let router = state.clone().router();
         let admin_task = tokio::spawn(async move {
             let stopped = async move {
@@ -230,6 +228,7 @@ impl Running {
             admin,
             api,
             reload,
+            cache,
             state,
             front,
             stop_requests,
@@ -261,12 +260,54 @@ impl Running {
         }
         let front = self.front;
         drop(tokio::task::spawn_blocking(move || front.log.flush()).await);
+        if self.cache.has_l2() {
+            let cache = self.cache;
+            // What waits for the disk is written, so that the next start finds it.
+            let flushed = tokio::task::spawn_blocking(move || cache.flush()).await;
+            if let Ok(Err(error)) = flushed {
+                tracing::warn!(%error, "the second tier could not be written to its end");
+            }
+        }
         // Last, so that readiness and figures can be asked for until the end.
         self.stop_admin.send_replace(true);
         if tokio::time::timeout(Duration::from_secs(1), self.admin_task).await.is_err() {
             tracing::debug!("admin connections are cut");
         }
     }
+}
+
+/// The cache of a configuration.
+fn cache(config: &Config, sites: Sites) -> Result<Cache, ServeError> {
+    let mut built = oust::Config::new()
+        .edge_size(config.edge.size)
+        .max_object(config.edge.max_object)
+        .max_rules(config.purge.max_rules)
+        .max_batch(config.purge.max_batch)
+        .history(config.purge.history)
+        .sites(sites);
+    if let Some(l2) = &config.l2 {
+        let access = match l2.media {
+            Media::Mmap => Access::Mmap,
+            Media::Pread => Access::Pread,
+        };
+        if access == Access::Mmap {
+            // A page that the device does not give back would end the process.
+            install_sigbus_handler().map_err(|error| ServeError::L2(format!("no handler of SIGBUS: {error}")))?;
+        }
+        let mut tier = oust::L2Config::directory(&l2.dir, l2.size).access(access).distrust(l2.distrust);
+        if let Some(segment) = l2.segment {
+            tier = tier.segment_size(segment);
+        }
+        built = built.l2(tier);
+    }
+    let cache = built.build().map_err(|error| match error.is_storage() {
+        true => ServeError::L2(error.to_string()),
+        false => ServeError::Build(error.to_string()),
+    })?;
+    if let (Some(l2), Some(notice)) = (&config.l2, cache.l2_notice()) {
+        tracing::warn!(dir = %l2.dir.display(), reason = notice, "what the second tier held was discarded");
+    }
+    Ok(cache)
 }
 
 /// Waits for a signal that ends the process.

@@ -51,12 +51,13 @@ use crate::key::{KeyRef, Layout};
 use crate::vary::VaryRef;
 use index::{Entry, Index, LIMIT};
 use load::Loading;
-use segment::{Segment, Space};
+use segment::Space;
 
 pub(crate) use append::Appender;
 pub(crate) use evict::Reinsert;
 pub(crate) use inspect::inspect;
 pub(crate) use record::{Meta, RecordParts};
+pub(crate) use segment::Segment;
 pub(crate) use types::{
     AppendError, Appended, Candidate, Judged, Loaded, OpenError, ReadError, Record, RecordId, Scope, SegmentInfo,
     StoreOptions, StoreStats, Visited,

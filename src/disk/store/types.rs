@@ -95,6 +95,10 @@ impl Record {
         let parts = decode(&bytes, place.epoch, place.segment, place.ordinal).ok()?;
         parts.body_is_sound(&bytes).then(|| Self { bytes, parts, segment: Arc::clone(&self.segment) })
     }
+    /// The segment it is in.
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
     /// Whether views of the segment are still what the device holds. Ask it after copying from a view, before the copy is used.
     pub(crate) fn is_intact(&self) -> bool {
         self.segment.is_intact()

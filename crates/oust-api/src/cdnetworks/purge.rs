@@ -287,7 +287,7 @@ impl Asked {
                 let message = format!("{}.", pattern::capital(&error.to_string()));
                 match error.kind() {
                     // Of all live rules together, not of this request.
-                    PurgeErrorKind::TooManyRules => Refusal::busy(message),
+                    PurgeErrorKind::TooManyRules | PurgeErrorKind::NotDurable => Refusal::busy(message),
                     PurgeErrorKind::OverBudget if error.selector.is_none() => Refusal::busy(message),
                     _ => Refusal::parameter(message),
                 }

@@ -176,6 +176,9 @@ fn refused(error: &PurgeError, targets: usize, hosts: &[String]) -> Refusal {
         let refusal = gateway(StatusCode::TOO_MANY_REQUESTS, "410", "Throttle Limited");
         return Box::new(with_header(*refusal, "retry-after", "1"));
     }
+    if error.kind() == PurgeErrorKind::NotDurable {
+        return result(StatusCode::INTERNAL_SERVER_ERROR, "9999", "unknown error");
+    }
     let place = error.selector.and_then(|index| Some((index.checked_rem(targets)?, index.checked_div(targets)?)));
     let message = match place.and_then(|(target, host)| Some((target, hosts.get(host)?))) {
         Some((target, host)) => format!("purgeTarget[{target}] behind 'any://{host}': {error}"),

@@ -81,14 +81,14 @@ struct Serve {
     /// Size of the memory tier, such as 256MiB.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     edge_size: Option<u64>,
-    /// Directory of the L2 tier (not built yet).
-    #[arg(long, value_name = "DIR", hide = true)]
+    /// Directory of the L2 tier: objects and the purge journal. It is made if it is not there.
+    #[arg(long, value_name = "DIR")]
     l2_dir: Option<PathBuf>,
-    /// Size of the L2 tier (not built yet).
-    #[arg(long, value_name = "SIZE", hide = true, value_parser = parse_size)]
+    /// Size of the L2 tier, such as 100GiB.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     l2_size: Option<u64>,
-    /// Discard what the L2 tier holds (not built yet).
-    #[arg(long, hide = true)]
+    /// Discard what the L2 tier holds: after a backup or a snapshot of the machine was restored.
+    #[arg(long)]
     distrust_l2: bool,
     /// Threads that serve.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]

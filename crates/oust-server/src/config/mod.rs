@@ -28,9 +28,6 @@ const API_WITHOUT_ACCOUNT: &str = "`api` is of no use without an [[account]]: no
 /// A listener that could greet nobody.
 const TLS_WITHOUT_CERTIFICATE: &str = "`tls_listen` needs a [[certificate]]";
 
-/// What `[l2]` and its flags wait for.
-const L2_TIER: &str = "the L2 tier";
-
 /// Everything `serve` needs to know.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Config {
@@ -153,8 +150,8 @@ pub(crate) struct L2 {
     pub(crate) dir: PathBuf,
     /// In bytes.
     pub(crate) size: u64,
-    /// Bytes of one segment file.
-    pub(crate) segment: u64,
+    /// Bytes of one segment file; `None`: 64 MiB, or less in a small tier.
+    pub(crate) segment: Option<u64>,
     pub(crate) media: Media,
     /// `--distrust-l2`: what is stored is discarded.
     pub(crate) distrust: bool,
@@ -162,7 +159,7 @@ pub(crate) struct L2 {
 
 impl Default for L2 {
     fn default() -> Self {
-        Self { dir: PathBuf::new(), size: 0, segment: 64 << 20, media: Media::Mmap, distrust: false }
+        Self { dir: PathBuf::new(), size: 0, segment: None, media: Media::Mmap, distrust: false }
     }
 }
 
@@ -224,14 +221,24 @@ impl Default for Limits {
 /// `[http]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
+    /// Fields of RFC 9213, the most particular first.
+    pub(crate) targeted: Vec<HeaderName>,
     pub(crate) tag_headers: Vec<HeaderName>,
+    /// Whether `Cache-Groups` (RFC 9875) count.
+    pub(crate) groups: bool,
     pub(crate) cache_status_key: bool,
 }
 
 impl Default for Http {
     fn default() -> Self {
         let tag_headers = ["surrogate-key", "cache-tag", "edge-cache-tag", "xkey", "x-cache-tags"];
-        Self { tag_headers: tag_headers.map(HeaderName::from_static).to_vec(), cache_status_key: false }
+        let targeted = ["oust-cache-control", "cdn-cache-control"];
+        Self {
+            targeted: targeted.map(HeaderName::from_static).to_vec(),
+            tag_headers: tag_headers.map(HeaderName::from_static).to_vec(),
+            groups: true,
+            cache_status_key: false,
+        }
     }
 }
 
@@ -336,12 +343,6 @@ impl Config {
         }
         if !self.server.tls_listen.is_empty() && self.certificates.is_empty() {
             return Err(TLS_WITHOUT_CERTIFICATE.to_owned());
-        }
-        // The one place that refuses what flags and file agree on; it goes with the engine's tier.
-        if self.l2.is_some() {
-            return Err(format!(
-                "[l2], --l2-dir, --l2-size and --distrust-l2 are not supported: {L2_TIER} is not built yet"
-            ));
         }
         if !self.server.admin.ip().is_loopback() && self.server.admin_tokens.is_empty() {
             return Err(format!(

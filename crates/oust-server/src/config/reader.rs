@@ -1,7 +1,6 @@
 //! From TOML to [`Config`], collecting every fault with its place.
 //!
-//! The tables are walked by hand rather than deserialised, so that one reading finds all faults and what is not built yet is told apart from
-//! what is misspelt.
+//! The tables are walked by hand rather than deserialised, so that one reading finds all faults, each with its place.
 
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use http::header::HeaderName;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Config, KeyRules, QueryRule, Site, Ttl, parse_size};
+use super::{Config, KeyRules, QueryRule, Site, parse_size};
 
 /// Something wrong at a byte of the text.
 #[derive(Debug)]
@@ -43,10 +42,7 @@ pub(super) fn read(text: &str, faults: &mut Vec<Fault>) -> Config {
             "purge" => reader.purge(value, &mut config),
             "http" => reader.http(value, &mut config),
             "site" => reader.sites(value, &mut config),
-            "l2" => {
-                config.l2 = reader.l2(value);
-                reader.later(key.span().start, "[l2]", super::L2_TIER);
-            }
+            "l2" => config.l2 = reader.l2(value),
             "certificate" => config.certificates = reader.certificate_files(value),
             "account" => config.accounts = reader.accounts(value),
             other => reader.unknown(key.span().start, other, "the top level"),
@@ -79,10 +75,6 @@ impl Reader<'_> {
 
     pub(super) fn unknown(&mut self, at: usize, field: &str, place: &str) {
         self.fault(at, format!("unknown field `{field}` in {place}"));
-    }
-
-    pub(super) fn later(&mut self, at: usize, field: &str, what: &str) {
-        self.fault(at, format!("`{field}` is not supported: {what} is not built yet"));
     }
 
     pub(super) fn wrong<T>(&mut self, value: &Value<'_>, wanted: &str) -> Option<T> {
@@ -124,18 +116,18 @@ impl Reader<'_> {
     fn http(&mut self, value: &Value<'_>, config: &mut Config) {
         let Some(table) = self.table(value, "[http]") else { return };
         for (key, value) in table {
-            let at = key.span().start;
             match key.get_ref().as_ref() {
-                "tag_headers" => {
-                    config.http.tag_headers =
-                        self.list(value, "a header field name", |text| HeaderName::from_bytes(text.as_bytes()).ok());
-                }
+                "tag_headers" => config.http.tag_headers = self.fields(value),
                 "cache_status_key" => set(&mut config.http.cache_status_key, self.flag(value)),
-                "targeted" => self.later(at, "targeted", "targeted cache control (RFC 9213)"),
-                "groups" => self.later(at, "groups", "Cache-Groups (RFC 9875)"),
-                other => self.unknown(at, other, "[http]"),
+                "targeted" => config.http.targeted = self.fields(value),
+                "groups" => set(&mut config.http.groups, self.flag(value)),
+                other => self.unknown(key.span().start, other, "[http]"),
             }
         }
+    }
+
+    fn fields(&mut self, value: &Value<'_>) -> Vec<HeaderName> {
+        self.list(value, "a header field name", |text| HeaderName::from_bytes(text.as_bytes()).ok())
     }
 
     fn sites(&mut self, value: &Value<'_>, config: &mut Config) {
@@ -171,12 +163,7 @@ impl Reader<'_> {
                 },
                 "merge_schemes" => set(&mut site.merge_schemes, self.flag(value)),
                 "key" => site.key = self.key(value),
-                "ttl" => {
-                    site.ttl = self.ttl(value);
-                    if site.ttl != Ttl::default() {
-                        self.later(at, "ttl", "overriding freshness by site");
-                    }
-                }
+                "ttl" => site.ttl = self.ttl(value),
                 other if self.fetching(other, value, &mut site.fetching) => {}
                 other => self.unknown(at, other, "[[site]]"),
             }

@@ -16,8 +16,8 @@ impl Reader<'_> {
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "dir" => l2.dir = self.file_name(value).unwrap_or_default(),
-                "size" => set(&mut l2.size, self.size(value, MIN_SEGMENT, u64::MAX)),
-                "segment" => set(&mut l2.segment, self.size(value, MIN_SEGMENT, MAX_SEGMENT)),
+                "size" => set(&mut l2.size, self.size(value, MIN_SEGMENT * 2, u64::MAX)),
+                "segment" => l2.segment = self.size(value, MIN_SEGMENT, MAX_SEGMENT),
                 "media" => match value.get_ref().as_str() {
                     Some("mmap") => l2.media = Media::Mmap,
                     Some("pread") => l2.media = Media::Pread,
@@ -29,6 +29,11 @@ impl Reader<'_> {
             }
         }
         self.needs(value.span().start, table, "[l2]", &["dir", "size"]);
+        if let (Some(segment), true) = (l2.segment, l2.size > 0)
+            && segment > l2.size / 2
+        {
+            self.fault(value.span().start, "[l2]: `segment` is more than half of `size`");
+        }
         Some(l2)
     }
 

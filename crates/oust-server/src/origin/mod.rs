@@ -94,7 +94,7 @@ impl Origins {
             for host in &site.hosts {
                 if host == "*" {
                     made.any = Some(index);
-                } else if let Ok(key) = engine::key(engine, "http", host, "/", &HeaderMap::new()) {
+                } else if let Ok((key, _)) = engine::key(engine, "http", host, "/", &HeaderMap::new()) {
                     // The engine's spelling of the host, so that keys find it.
                     made.by_host.insert(engine::target(&key).host.to_owned(), index);
                 }

@@ -28,7 +28,7 @@ pub(crate) use self::figures::{Counter, Figures, Seldom};
 
 use self::fills::Fills;
 use self::upstream::{Keys, SiteKey, Upstream};
-use crate::config::{Config, Http, Server, Ttl};
+use crate::config::{Config, Http, Server, Site, Ttl};
 use crate::engine::{self, NoKey};
 use crate::listen::{Answer, Peer, Refused};
 use crate::origin::{Origins, Stream};
@@ -41,7 +41,10 @@ pub(crate) struct Proxy {
     pub(crate) origins: Arc<Origins>,
     sites: Sites,
     service: CacheService<Upstream, Keys, Fills>,
+    /// For answers that are of no site.
     options: Arc<Options>,
+    /// By index of the site. Sites with the same settings share them.
+    of_sites: Box<[Arc<Options>]>,
     server: Server,
 }
 
@@ -83,8 +86,9 @@ impl Proxy {
         let origins = Arc::new(origins);
         let keys = Keys { sites: sites.clone(), figures: figures.clone() };
         let service = CacheLayer::new(cache.clone()).runtime(Fills).keys(keys).layer(Upstream::new(origins.clone()));
+        let of_sites = site_options(config);
         let options = Arc::new(options(&config.http, &config.server, &Ttl::default()));
-        Self { cache, figures, origins, sites, service, options, server: config.server.clone() }
+        Self { cache, figures, origins, sites, service, options, of_sites, server: config.server.clone() }
     }
 
     /// Whether the other end may speak for its clients.
@@ -131,30 +135,31 @@ impl Proxy {
         let path_and_query = parts.uri.path_and_query().map_or("/", |text| text.as_str());
         let has_body = !http_body::Body::is_end_stream(&body);
         if let Some(wanted) = upgrade.filter(|_| !has_body) {
-            let site = engine::key(&self.sites, scheme, &authority, "/", headers)?;
+            let (site, _) = engine::key(&self.sites, scheme, &authority, "/", headers)?;
             let path_and_query = path_and_query.to_owned();
             return Ok(Route::Upgrade(wanted.of(site, parts.method, path_and_query, parts.headers, parts.version)));
         }
         let cacheable = matches!(parts.method, Method::GET | Method::HEAD) && !has_body;
-        let key = match engine::key(&self.sites, scheme, &authority, path_and_query, headers) {
-            Ok(key) => {
+        let (key, site) = match engine::key(&self.sites, scheme, &authority, path_and_query, headers) {
+            Ok((key, site)) => {
                 if cacheable {
                     // What is selected by `Vary` must be what the origin of this key is told.
                     let scheme = engine::target(&key).scheme;
                     headers.insert(head::X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
                 }
-                Ok(key)
+                (Ok(key), site)
             }
             // Too long to be stored, not to be answered; and what is no URL for us may be one for an origin, if nothing is to be stored.
             Err(reason) if reason == NoKey::TooLong || (!cacheable && reason != NoKey::UnknownHost) => {
-                let site = engine::key(&self.sites, scheme, &authority, "/", headers)?;
-                parts.extensions.insert(SiteKey(site));
-                Err(upstream::told_no_key(reason))
+                let (key, site) = engine::key(&self.sites, scheme, &authority, "/", headers)?;
+                parts.extensions.insert(SiteKey(key));
+                (Err(upstream::told_no_key(reason)), site)
             }
             Err(reason) => return Err(reason.into()),
         };
         let body = Body::stream(body, self.server.body_timeout);
-        Ok(Route::Cache(self.service.answer_as(Request::from_parts(parts, body), key, &self.options)))
+        let options = self.of_sites.get(site).unwrap_or(&self.options);
+        Ok(Route::Cache(self.service.answer_as(Request::from_parts(parts, body), key, options)))
     }
 }
 
@@ -166,10 +171,32 @@ enum Route {
     Upgrade(upgrade::Upgrade),
 }
 
+/// The middleware's settings for each site.
+fn site_options(config: &Config) -> Box<[Arc<Options>]> {
+    let mut made: Vec<(Ttl, Arc<Options>)> = Vec::new();
+    let of = |site: &Site| {
+        if let Some((_, options)) = made.iter().find(|(ttl, _)| *ttl == site.ttl) {
+            return options.clone();
+        }
+        let options = Arc::new(options(&config.http, &config.server, &site.ttl));
+        made.push((site.ttl, options.clone()));
+        options
+    };
+    config.sites.iter().map(of).collect()
+}
+
 /// The middleware's settings for sites with these lifetimes.
 fn options(http: &Http, server: &Server, ttl: &Ttl) -> Options {
+    let policy = Policy::new()
+        .targeted(http.targeted.iter().cloned())
+        .default_ttl(ttl.default)
+        .negative_ttl(ttl.negative)
+        .minimum_ttl(ttl.minimum)
+        .maximum_ttl(ttl.maximum)
+        .stale_if_error(ttl.stale_if_error);
     Options::new()
-        .policy(Policy::new().stale_if_error(ttl.stale_if_error))
+        .policy(policy)
+        .groups(http.groups)
         .tag_headers(http.tag_headers.iter().cloned())
         .cache_status_key(http.cache_status_key)
         .laggard_patience(server.body_timeout)

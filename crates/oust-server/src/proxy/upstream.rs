@@ -81,7 +81,9 @@ impl KeyFor for Keys {
             return Err(oust_tower::NoKey::Unwanted);
         };
         let path_and_query = request.uri.path_and_query().map_or("/", |text| text.as_str());
-        engine::key(&self.sites, scheme, authority.as_str(), path_and_query, &request.headers).map_err(told_no_key)
+        engine::key(&self.sites, scheme, authority.as_str(), path_and_query, &request.headers)
+            .map(|(key, _)| key)
+            .map_err(told_no_key)
     }
 
     fn event(&self, event: Event) {
