@@ -64,6 +64,8 @@ pub struct Stats {
     pub seq: u64,
     /// Every rule up to this number is retired.
     pub low_water: u64,
+    /// Every rule up to this number has been swept in the memory tier.
+    pub swept_upto: u64,
     /// Live rules.
     pub live_rules: u64,
     /// Their cap.
@@ -83,6 +85,8 @@ impl Engine {
             Reason::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
         };
         let snapshot = self.rules.load();
+        // What is retired was swept; a shard that was made later need not know.
+        let swept = self.edge.shards().iter().map(|shard| shard.swept_upto.load(Ordering::Acquire)).min();
         let oldest = self.rules.oldest_pending().map(|rule| rule.record.created_ms);
         Stats {
             objects: self.edge.objects(),
@@ -100,6 +104,7 @@ impl Engine {
             pinned_bytes: self.edge.budget.pinned(),
             seq: snapshot.seq,
             low_water: snapshot.lwm,
+            swept_upto: swept.unwrap_or(0).max(snapshot.lwm),
             live_rules: self.rules.live(),
             max_rules: self.rules.max_rules() as u64,
             rule_table_bytes: self.rules.table_bytes() as u64,

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
-use oust::cache::Stats;
+use oust::cache::{L2State, L2Stats, Stats};
 use oust::purge::Usage;
 use serde_json::{Map, Value, json};
 
@@ -57,7 +57,7 @@ pub(super) fn json(stats: &Stats, figures: &Figures, front: &Front, uptime: Dura
             "evicted": stats.evicted,
             "pinned_bytes": stats.pinned_bytes,
         },
-        "l2": { "state": "off" },
+        "l2": stats.l2.as_ref().map_or_else(|| json!({ "state": "off" }), |l2| l2_json(l2, stats.seq)),
         "purges": {
             "seq": stats.seq,
             "low_water": stats.low_water,
@@ -67,6 +67,51 @@ pub(super) fn json(stats: &Stats, figures: &Figures, front: &Front, uptime: Dura
             "rule_table_bytes": stats.rule_table_bytes,
         },
     })
+}
+
+fn l2_json(l2: &L2Stats, seq: u64) -> Value {
+    json!({
+        "state": state(Some(l2)),
+        "objects": l2.objects,
+        "bytes": l2.bytes,
+        "capacity": l2.capacity,
+        "pinned_bytes": l2.pinned_bytes,
+        "memory_bytes": l2.memory_bytes,
+        "segments": l2.segments,
+        "hits": l2.hits,
+        "deferred": l2.deferred,
+        "busy": l2.busy,
+        "promoted": l2.promoted,
+        "written": l2.written,
+        "not_written": l2.not_written,
+        "waiting_bytes": l2.waiting_bytes,
+        "refused": l2.refused,
+        "appended_bytes": l2.appended_bytes,
+        "evicted_segments": l2.evicted_segments,
+        "reinserted": l2.reinserted,
+        "read_errors": l2.read_errors,
+        "damaged": l2.damaged,
+        "dropped_segments": l2.dropped_segments,
+        "io_errors": l2.io_errors,
+        "sweep_lag_rules": seq.saturating_sub(l2.swept_upto),
+        "journal": {
+            "bytes": l2.journal_bytes,
+            "syncs": l2.journal_syncs,
+            "failures": l2.journal_failures,
+            "sync_seconds": l2.journal_time.as_secs_f64(),
+        },
+    })
+}
+
+/// The state of the second tier, in a word.
+fn state(l2: Option<&L2Stats>) -> &'static str {
+    match l2.map(|l2| l2.state) {
+        None => "off",
+        Some(L2State::Ok) => "ok",
+        Some(L2State::Loading) => "loading",
+        // Also what a later engine may add: an operator looks rather than trusts.
+        Some(_) => "degraded",
+    }
 }
 
 /// `GET /metrics`.
@@ -93,10 +138,40 @@ pub(super) fn exposition(stats: &Stats, figures: &Figures, front: &Front, usage:
     text.by_reason("oust_skipped_total", "Responses not stored.", &stats.skipped);
     text.one("oust_evicted_total", "counter", "Objects evicted.", stats.evicted);
 
-    text.layer("oust_layer_objects", "Objects stored.", stats.objects);
-    text.layer("oust_layer_bytes", "Bytes in use.", stats.bytes);
-    text.layer("oust_layer_capacity_bytes", "Bytes that may be used.", stats.capacity);
-    text.layer("oust_sweep_lag_rules", "Rules published and not yet swept.", stats.seq.saturating_sub(stats.low_water));
+    let l2 = stats.l2.as_ref();
+    text.layers("gauge", "oust_layer_objects", "Objects stored.", stats.objects, l2.map(|l2| l2.objects));
+    text.layers("gauge", "oust_layer_bytes", "Bytes in use.", stats.bytes, l2.map(|l2| l2.bytes));
+    text.layers(
+        "gauge",
+        "oust_layer_capacity_bytes",
+        "Bytes that may be used.",
+        stats.capacity,
+        l2.map(|l2| l2.capacity),
+    );
+    let lag = |upto: u64| stats.seq.saturating_sub(upto);
+    text.layers(
+        "gauge",
+        "oust_sweep_lag_rules",
+        "Rules published and not yet swept.",
+        lag(stats.swept_upto),
+        l2.map(|l2| lag(l2.swept_upto)),
+    );
+    // A lookup that the second tier answers is one of the hits above, if what it found is fresh.
+    let found = stats.hits.saturating_add(stats.stale).saturating_add(stats.must_validate);
+    text.layers(
+        "counter",
+        "oust_layer_hits_total",
+        "Lookups that found something, by the layer it was in.",
+        found.saturating_sub(l2.map_or(0, |l2| l2.hits)),
+        l2.map(|l2| l2.hits),
+    );
+    text.layers(
+        "gauge",
+        "oust_layer_pinned_bytes",
+        "Bytes no longer stored that readers hold.",
+        stats.pinned_bytes,
+        l2.map(|l2| l2.pinned_bytes),
+    );
     text.one("oust_fills_in_flight", "gauge", "Fills in flight.", stats.fills);
     text.one("oust_fills_in_flight_bytes", "gauge", "Bytes they hold.", stats.fill_bytes);
     text.one("oust_pinned_bytes", "gauge", "Bytes no longer stored that readers hold.", stats.pinned_bytes);
@@ -110,9 +185,11 @@ pub(super) fn exposition(stats: &Stats, figures: &Figures, front: &Front, usage:
     let seconds = Duration::from_millis(stats.oldest_unswept_ms).as_secs_f64();
     text.one("oust_oldest_unswept_rule_seconds", "gauge", "Age of the oldest rule not yet swept.", seconds);
     text.family("oust_l2_state", "gauge", "State of the L2 tier.");
+    let now = state(l2);
     for state in ["ok", "loading", "degraded", "off"] {
-        text.sample("oust_l2_state", &format!("{{state=\"{state}\"}}"), u8::from(state == "off"));
+        text.sample("oust_l2_state", &format!("{{state=\"{state}\"}}"), u8::from(state == now));
     }
+    text.l2(l2);
     text.0
 }
 
@@ -197,9 +274,62 @@ impl Text {
         }
     }
 
-    fn layer(&mut self, name: &str, help: &str, value: u64) {
-        self.family(name, "gauge", help);
-        self.sample(name, "{layer=\"edge\"}", value);
+    fn layers(&mut self, kind: &str, name: &str, help: &str, edge: u64, l2: Option<u64>) {
+        self.family(name, kind, help);
+        self.sample(name, "{layer=\"edge\"}", edge);
+        if let Some(l2) = l2 {
+            self.sample(name, "{layer=\"l2\"}", l2);
+        }
+    }
+
+    /// Figures of the second tier alone; without one the families have no samples.
+    fn l2(&mut self, l2: Option<&L2Stats>) {
+        type Figure = fn(&L2Stats) -> u64;
+        let families: [(&str, &str, &str, Figure); 18] = [
+            ("oust_l2_segments", "gauge", "Segment files.", |l2| l2.segments),
+            ("oust_l2_memory_bytes", "gauge", "Bytes of memory for index and buffers.", |l2| l2.memory_bytes),
+            ("oust_l2_waiting_bytes", "gauge", "Bytes that wait to be written.", |l2| l2.waiting_bytes),
+            ("oust_l2_deferred_total", "counter", "Lookups that waited for the disk.", |l2| l2.deferred),
+            ("oust_l2_busy_total", "counter", "Lookups that missed because too many waited.", |l2| l2.busy),
+            ("oust_l2_promoted_total", "counter", "Objects copied to the memory tier.", |l2| l2.promoted),
+            ("oust_l2_written_total", "counter", "Objects written.", |l2| l2.written),
+            ("oust_l2_not_written_total", "counter", "Objects that were to be written and were not.", |l2| {
+                l2.not_written
+            }),
+            ("oust_l2_refused_total", "counter", "Objects that found no room among those that wait.", |l2| l2.refused),
+            ("oust_l2_appended_bytes_total", "counter", "Bytes appended to segments.", |l2| l2.appended_bytes),
+            ("oust_l2_evicted_segments_total", "counter", "Segments evicted.", |l2| l2.evicted_segments),
+            ("oust_l2_reinserted_total", "counter", "Objects of evicted segments written again.", |l2| l2.reinserted),
+            ("oust_l2_read_errors_total", "counter", "Records that could not be read.", |l2| l2.read_errors),
+            ("oust_l2_damaged_total", "counter", "Records whose sums were wrong.", |l2| l2.damaged),
+            ("oust_l2_dropped_segments_total", "counter", "Segments dropped for damage.", |l2| l2.dropped_segments),
+            ("oust_l2_io_errors_total", "counter", "Errors of the device.", |l2| l2.io_errors),
+            ("oust_journal_bytes", "gauge", "Bytes in use of the journal's file.", |l2| l2.journal_bytes),
+            ("oust_journal_sync_failures_total", "counter", "Syncs of the journal that failed.", |l2| {
+                l2.journal_failures
+            }),
+        ];
+        for (name, kind, help, value) in families {
+            self.family(name, kind, help);
+            if let Some(l2) = l2 {
+                self.sample(name, "", value(l2));
+            }
+        }
+        let name = "oust_journal_sync_seconds";
+        self.family(name, "histogram", "Time of a sync of the journal, which purges wait for.");
+        let Some(l2) = l2 else { return };
+        let mut within = 0_u64;
+        for (class, count) in l2.journal_times.iter().enumerate() {
+            within = within.saturating_add(*count);
+            // The last class has no end.
+            if class.saturating_add(1) < l2.journal_times.len() {
+                let seconds = Duration::from_micros(1_u64 << class.min(63)).as_secs_f64();
+                self.sample(&format!("{name}_bucket"), &format!("{{le=\"{seconds}\"}}"), within);
+            }
+        }
+        self.sample(&format!("{name}_bucket"), "{le=\"+Inf\"}", within);
+        self.sample(&format!("{name}_sum"), "", l2.journal_time.as_secs_f64());
+        self.sample(&format!("{name}_count"), "", within);
     }
 
     fn by_reason(&mut self, name: &str, help: &str, counts: &[(oust::Reason, u64)]) {

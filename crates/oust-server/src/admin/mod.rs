@@ -105,7 +105,7 @@ type Shared = State<Arc<Admin>>;
 async fn purge(State(admin): Shared, request: Request) -> Result<Response, Problem> {
     let by = admin.guard.admit(request.headers(), Role::Purge)?;
     let body = json_body(request).await?;
-    let purge = wire::purge(&body, by, admin.max_batch)?;
+    let purge = wire::purge(&body, by, admin.max_batch, admin.cache.has_l2())?;
     let record = off_loop(move || admin.cache.purge(&purge)).await??;
     tracing::debug!(id = %record.id, rules = record.rules, by = record.by, "purged");
     Ok(json_response(&wire::ack(&record)))
@@ -114,14 +114,15 @@ async fn purge(State(admin): Shared, request: Request) -> Result<Response, Probl
 async fn explain(State(admin): Shared, request: Request) -> Result<Response, Problem> {
     let by = admin.guard.admit(request.headers(), Role::Read)?;
     let body = json_body(request).await?;
-    let purge: Purge = wire::purge(&body, by, admin.max_batch)?;
+    let purge: Purge = wire::purge(&body, by, admin.max_batch, admin.cache.has_l2())?;
     let explained = off_loop(move || admin.cache.explain(&purge, EXPLAIN_BUDGET)).await??;
     let mut edge = wire::count(explained.edge);
     if let Some(edge) = edge.as_object_mut() {
         edge.insert("sample".to_owned(), json!(explained.sample));
     }
+    let l2 = wire::count(explained.l2);
     let costs: Vec<Value> = explained.costs.iter().map(wire::cost).collect();
-    Ok(json_response(&json!({ "edge": edge, "partial": explained.partial, "costs": costs })))
+    Ok(json_response(&json!({ "edge": edge, "l2": l2, "partial": explained.partial, "costs": costs })))
 }
 
 #[derive(Deserialize)]
@@ -179,7 +180,7 @@ async fn objects(State(admin): Shared, headers: HeaderMap, request: Request) -> 
             let variant: serde_json::Map<String, Value> =
                 object.variant.into_iter().map(|(name, value)| (name, json!(value))).collect();
             json!({
-                "layer": "edge",
+                "layer": object.layer,
                 "key": object.key,
                 "variant": variant,
                 "status": object.status,

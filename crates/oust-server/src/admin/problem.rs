@@ -86,6 +86,7 @@ impl From<PurgeError> for Problem {
             PurgeErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             PurgeErrorKind::OverBudget => StatusCode::UNPROCESSABLE_ENTITY,
             PurgeErrorKind::TooManyRules => StatusCode::TOO_MANY_REQUESTS,
+            PurgeErrorKind::NotDurable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         };
         let mut problem = Self::new(status, error.to_string());

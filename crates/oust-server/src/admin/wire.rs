@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::StatusCode;
-use oust::purge::{Action, Cost, Count, Layers, Purge, PurgeRecord, PurgeState, Selector};
+use oust::purge::{Action, Cost, Count, Durability, Layers, Purge, PurgeRecord, PurgeState, Selector};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -26,7 +26,9 @@ struct Body<'a> {
 }
 
 /// Reads the body of a purge or of an explain.
-pub(super) fn purge(body: &[u8], by: String, max_batch: usize) -> Result<Purge, Problem> {
+///
+/// `has_l2`: whether there is such a layer.
+pub(super) fn purge(body: &[u8], by: String, max_batch: usize, has_l2: bool) -> Result<Purge, Problem> {
     let body: Body<'_> = serde_json::from_slice(body).map_err(|error| Problem::bad(format!("body: {error}")))?;
     if body.selectors.is_empty() {
         return Err(Problem::bad("`selectors` is empty"));
@@ -44,32 +46,33 @@ pub(super) fn purge(body: &[u8], by: String, max_batch: usize) -> Result<Purge, 
             return Err(Problem::bad(format!("action {other:?}: one of \"delete\", \"invalidate\", \"soft\"")));
         }
     };
-    // Memory is all there is, and all that may be asked for by name.
-    match body.durability.as_deref() {
-        None | Some("memory") => {}
+    let durability = match body.durability.as_deref() {
+        None => Durability::Disk,
+        Some("memory") => Durability::Memory,
         Some(other) => return Err(Problem::bad(format!("durability {other:?}: \"memory\" or nothing"))),
-    }
-    let layers = layers(body.layers.as_deref())?;
+    };
+    let layers = layers(body.layers.as_deref(), has_l2)?;
     let mut selectors = Vec::with_capacity(body.selectors.len());
     for (index, raw) in body.selectors.iter().enumerate() {
         let Wire(selector) = serde_json::from_str(raw.get())
             .map_err(|error| Problem::bad(format!("selector {index}: {error}")).selector(index))?;
         selectors.push(selector);
     }
-    Ok(Purge::batch(selectors).action(action).layers(layers).by(by))
+    Ok(Purge::batch(selectors).action(action).layers(layers).durability(durability).by(by))
 }
 
-fn layers(names: Option<&[String]>) -> Result<Layers, Problem> {
-    let Some(names) = names else { return Ok(Layers { edge: true, l2: false }) };
+fn layers(names: Option<&[String]>, has_l2: bool) -> Result<Layers, Problem> {
+    let Some(names) = names else { return Ok(Layers { edge: true, l2: has_l2 }) };
     let mut layers = Layers { edge: false, l2: false };
     for name in names {
         match name.as_str() {
             "edge" => layers.edge = true,
+            "l2" if has_l2 => layers.l2 = true,
             "l2" => return Err(Problem::bad("layer \"l2\": there is no L2 tier here")),
             other => return Err(Problem::bad(format!("layer {other:?}: one of \"edge\", \"l2\""))),
         }
     }
-    if layers.edge { Ok(layers) } else { Err(Problem::bad("`layers` is empty")) }
+    if layers.edge || layers.l2 { Ok(layers) } else { Err(Problem::bad("`layers` is empty")) }
 }
 
 /// A selector as JSON: an object with exactly one member.
@@ -181,7 +184,7 @@ pub(crate) fn ack(record: &PurgeRecord) -> Value {
         "epoch": record.id.epoch,
         "seq": record.id.seq,
         "state": "effective",
-        "durable": false,
+        "durable": record.durable,
         "rules": record.rules,
     })
 }
@@ -209,7 +212,7 @@ pub(super) fn record(record: &PurgeRecord) -> Value {
         "epoch": record.id.epoch,
         "seq": record.id.seq,
         "state": state,
-        "durable": false,
+        "durable": record.durable,
         "rules": record.rules,
         "selectors": record.selectors.iter().map(selector).collect::<Vec<_>>(),
         "action": action,
@@ -218,7 +221,7 @@ pub(super) fn record(record: &PurgeRecord) -> Value {
         "created": instant(record.created_ms),
         "swept_at": record.swept_ms.map(instant),
         "edge": count(record.edge),
-        "l2": count(Count::default()),
+        "l2": count(record.l2),
     })
 }
 

@@ -123,7 +123,7 @@ impl PurgeArgs {
             // Only the bar needs a total, and a total that cannot be had is no reason not to purge.
             let total = if self.wait {
                 let explained = client.call(Method::POST, "/v1/explain", Some(&body)).await.ok();
-                explained.as_ref().and_then(|explained| explained.pointer("/edge/objects")?.as_u64())
+                explained.as_ref().map(objects_of)
             } else {
                 None
             };
@@ -136,11 +136,21 @@ impl PurgeArgs {
             }
             let rules = answer.get("rules").and_then(Value::as_u64).unwrap_or(0);
             let state = text(&answer, "state");
-            let ended = answer.pointer("/edge/objects").and_then(Value::as_u64);
-            let ended = ended.map(|objects| format!(", {objects} objects ended")).unwrap_or_default();
-            print(&format!("{} {state}, {rules} rule{}{ended}", text(&answer, "id"), if rules == 1 { "" } else { "s" }))
+            let durable = if answer.get("durable").and_then(Value::as_bool) == Some(true) { ", durable" } else { "" };
+            let ended = match answer.get("edge") {
+                Some(_) => format!(", {} objects ended", objects_of(&answer)),
+                None => String::new(),
+            };
+            let plural = if rules == 1 { "" } else { "s" };
+            print(&format!("{} {state}{durable}, {rules} rule{plural}{ended}", text(&answer, "id")))
         })
     }
+}
+
+/// Objects of both layers.
+fn objects_of(answer: &Value) -> u64 {
+    let of = |layer: &str| answer.pointer(layer).and_then(Value::as_u64).unwrap_or(0);
+    of("/edge/objects").saturating_add(of("/l2/objects"))
 }
 
 /// Polls a purge until it is swept.
@@ -157,9 +167,7 @@ async fn wait(client: &AdminClient, ack: &Value, total: Option<u64>) -> Result<V
     let mut pause = Duration::from_millis(5);
     loop {
         let record = client.call(Method::GET, &path, None).await?;
-        if let Some(objects) = record.pointer("/edge/objects").and_then(Value::as_u64) {
-            bar.set_position(objects);
-        }
+        bar.set_position(objects_of(&record));
         if text(&record, "state") == "swept" {
             bar.finish_and_clear();
             return Ok(record);
@@ -193,6 +201,9 @@ impl ExplainArgs {
             let partial = answer.get("partial").and_then(Value::as_bool).unwrap_or(false);
             let more = if partial { " at least (the time to look ran out)" } else { "" };
             print(&format!("edge: {} objects, {} bytes{more}", number("/edge/objects"), number("/edge/bytes")))?;
+            if answer.pointer("/l2/objects").and_then(Value::as_u64).is_some() {
+                print(&format!("l2: {} objects, {} bytes{more}", number("/l2/objects"), number("/l2/bytes")))?;
+            }
             for key in answer.pointer("/edge/sample").and_then(Value::as_array).into_iter().flatten() {
                 print(&format!("  {}", key.as_str().unwrap_or_default()))?;
             }
