@@ -231,8 +231,9 @@ impl Cache {
             let changed = old.map_or_else(|| vec![Selector::All], |old| site::changed(&old, &new));
             if !changed.is_empty() {
                 let purged = self.purge(&Purge::batch(changed).by("sites"));
-                purged
-                    .map_err(|error| BuildError::storage(format!("objects of changed sites cannot be purged: {error}")))?;
+                purged.map_err(|error| {
+                    BuildError::storage(format!("objects of changed sites cannot be purged: {error}"))
+                })?;
             }
         }
         l2.keep_sites(&new)

@@ -99,7 +99,8 @@ impl Engine {
             if !record.is_intact() {
                 continue;
             }
-            let handle = Handle::Deep(Arc::new(Deep { entry, record: candidate, segment: Arc::clone(record.segment()) }));
+            let handle =
+                Handle::Deep(Arc::new(Deep { entry, record: candidate, segment: Arc::clone(record.segment()) }));
             let found = decide(handle, mark, self.now());
             self.count_lookup(&found);
             l2.counters.hits.fetch_add(1, Ordering::Relaxed);

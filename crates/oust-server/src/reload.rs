@@ -5,9 +5,11 @@
 //! 1. Everything that can fail is tried before anything changes: a configuration is taken as a whole or not at all.
 //! 2. One reload at a time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use oust::Cache;
+use oust::purge::{Purge, Selector};
 use oust::site::Sites;
 use tokio::runtime::Handle;
 
@@ -18,6 +20,7 @@ use crate::engine;
 use crate::front::Front;
 use crate::listen::tls::Certificates;
 use crate::listen::{Figures, Limits};
+use crate::proxy::Proxy;
 
 /// Reads the configuration anew, flags on top; or tells all that is wrong with it.
 pub(crate) struct Source(Box<dyn Fn() -> Result<Config, Vec<String>> + Send + Sync>);
@@ -106,27 +109,32 @@ impl Reload {
             None => None,
         };
         let same_keys = same_keys(&now.sites, &new.sites);
-        let apis = match &parts.apis {
-            Some((serving, _)) if !same_keys || accounts_differ(now, &new) => {
-                let apis = PurgeApis::new(&new, parts.cache.clone()).map_err(|error| one(error.to_string()))?;
-                Some((serving, apis))
+        let renewed = parts.apis.as_ref().filter(|_| !same_keys || accounts_differ(now, &new));
+        if renewed.is_some() {
+            // With the new sites, in which accounts' hosts are looked up.
+            let wrong: Vec<String> = crate::api::check(&new).into_iter().map(|(_, message)| message).collect();
+            if !wrong.is_empty() {
+                return Err(wrong);
             }
-            _ => None,
-        };
+        }
         let to = &new.server.access_log;
         parts.front.log.reopen(to).map_err(|error| one(format!("access_log: {error}")))?;
-        if !same_keys {
-            apply_sites(&parts.cache, &sites).map_err(one)?;
-        }
 
-        parts.front.renew(&new, sites);
+        // Keys first, then selectors, then the hosts of accounts, which are read by the cache's sites.
+        let before = parts.front.renew(&new, sites.clone());
+        if !same_keys {
+            apply_sites(&parts.cache, sites, before);
+        }
+        if let Some((serving, _)) = renewed {
+            match PurgeApis::new(&new, parts.cache.clone()) {
+                Ok(apis) => serving.set(apis, &parts.runtime),
+                Err(error) => tracing::error!(%error, "the accounts stay as they were"),
+            }
+        }
         parts.guards.set(new.server.admin_tokens.clone());
         parts.limits.set(&new.server);
         if let (Some(shown), Some(new)) = (&parts.certificates, &certificates) {
             shown.take(new);
-        }
-        if let Some((serving, apis)) = apis {
-            serving.set(apis, &parts.runtime);
         }
         if let Some((_, limits)) = &parts.apis {
             limits.set(&new.server);
@@ -136,11 +144,39 @@ impl Reload {
     }
 }
 
-/// Gives the engine other sites. What is stored under keys that requests no longer have must not come back with a later change of them.
-fn apply_sites(_cache: &Cache, _sites: &Sites) -> Result<(), String> {
-    // The engine takes its sites when it is built, and selectors would go on to be read by the old ones.
-    Err("hosts, aliases, environments, merge_schemes or keys of sites have changed: this takes a restart".to_owned())
+/// Gives the engine other sites, and purges the hosts whose requests have other keys from now on.
+///
+/// A request that took its key before may still be on its way to the store, so that once all of those have been answered the same hosts are purged
+/// again.
+fn apply_sites(cache: &Cache, sites: Sites, before: Weak<Proxy>) {
+    let purged = match cache.set_sites(sites) {
+        Ok(None) => return,
+        Ok(Some(record)) => record.selectors.to_vec(),
+        Err(error) => {
+            // In force all the same, but for a restart; that one compares the sites it finds with its own.
+            tracing::warn!(%error, "the purge of changed sites");
+            vec![Selector::All]
+        }
+    };
+    if before.strong_count() == 0 {
+        return;
+    }
+    let cache = cache.clone();
+    let again = move || {
+        while before.strong_count() > 0 {
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        if let Err(error) = cache.purge(&Purge::batch(purged).by("sites")) {
+            tracing::warn!(%error, "the purge of changed sites");
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("oust-sites".into()).spawn(again) {
+        tracing::warn!(%error, "no thread for the purge of changed sites");
+    }
 }
+
+/// How often it is looked whether requests of an old configuration are still there.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 fn same_keys(now: &[Site], new: &[Site]) -> bool {
     now.len() == new.len() && now.iter().zip(new).all(|(now, new)| now.same_keys(new))

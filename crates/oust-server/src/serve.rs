@@ -195,7 +195,8 @@ impl Running {
             runtime,
         };
         let reload = Arc::new(Reload::new(source, config, parts));
-        let state = Arc::new(Admin::new(cache.clone(), proxy_figures, front.clone(), guards, reload.clone(), max_batch));
+        let state =
+            Arc::new(Admin::new(cache.clone(), proxy_figures, front.clone(), guards, reload.clone(), max_batch));
         let router = state.clone().router();
         let admin_task = tokio::spawn(async move {
             let stopped = async move {

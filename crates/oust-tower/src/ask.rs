@@ -17,6 +17,14 @@ use super::options::Options;
 use super::ranges::{self, Answered};
 use super::status::{CACHE_STATUS, CacheStatus};
 
+/// Among the extensions of a response whose body is a view of a mapped file: what the body is of.
+///
+/// Whoever copies from such a body asks [`Hit::is_intact`] after copying, before the copy is used: a page that the device did not give back reads as
+/// zeros where a handler of SIGBUS is installed. What the kernel takes from it by itself, as in a write to a socket, fails instead.
+#[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_structs, reason = "it is nothing but the hit")]
+pub struct FromMap(pub Hit);
+
 /// What is known of the request.
 #[derive(Debug)]
 pub(crate) struct Ask {
@@ -32,8 +40,16 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
-    /// Serves a stored response.
+    /// Serves a stored response; with a [`FromMap`] if its body is a view of a mapped file.
     pub(crate) fn serve<B>(&self, options: &Options, hit: &Hit, status: CacheStatus) -> Response<Body<B>> {
+        let mut response = self.stored(options, hit, status);
+        if hit.is_mapped() {
+            response.extensions_mut().insert(FromMap(hit.clone()));
+        }
+        response
+    }
+
+    fn stored<B>(&self, options: &Options, hit: &Hit, status: CacheStatus) -> Response<Body<B>> {
         let Head { status: code, mut headers, .. } = hit.head();
         headers.insert(header::AGE, HeaderValue::from(hit.age().as_secs()));
         if status.detail.as_deref() == Some(Reason::PurgedSoft.as_str()) {

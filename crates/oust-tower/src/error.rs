@@ -86,6 +86,11 @@ impl BodyError {
     /// The fill that was read broke off, or its reader was cut off.
     pub(crate) const BROKEN: Self = Self { source: None };
 
+    /// For who hands on a stored body that turns out not to be whole.
+    pub fn broken() -> Self {
+        Self::BROKEN
+    }
+
     pub(crate) fn passed(error: impl Into<BoxError>) -> Self {
         Self { source: Some(error.into()) }
     }

@@ -76,6 +76,7 @@ mod runtime;
 mod service;
 mod status;
 
+pub use self::ask::FromMap;
 pub use self::body::Body;
 pub use self::error::{BodyError, BoxError, Failure};
 pub use self::future::ResponseFuture;

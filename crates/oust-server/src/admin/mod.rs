@@ -115,14 +115,18 @@ async fn explain(State(admin): Shared, request: Request) -> Result<Response, Pro
     let by = admin.guard.admit(request.headers(), Role::Read)?;
     let body = json_body(request).await?;
     let purge: Purge = wire::purge(&body, by, admin.max_batch, admin.cache.has_l2())?;
+    let has_l2 = admin.cache.has_l2();
     let explained = off_loop(move || admin.cache.explain(&purge, EXPLAIN_BUDGET)).await??;
     let mut edge = wire::count(explained.edge);
     if let Some(edge) = edge.as_object_mut() {
         edge.insert("sample".to_owned(), json!(explained.sample));
     }
-    let l2 = wire::count(explained.l2);
     let costs: Vec<Value> = explained.costs.iter().map(wire::cost).collect();
-    Ok(json_response(&json!({ "edge": edge, "l2": l2, "partial": explained.partial, "costs": costs })))
+    let mut answer = json!({ "edge": edge, "partial": explained.partial, "costs": costs });
+    if let Some(members) = answer.as_object_mut().filter(|_| has_l2) {
+        members.insert("l2".to_owned(), wire::count(explained.l2));
+    }
+    Ok(json_response(&answer))
 }
 
 #[derive(Deserialize)]

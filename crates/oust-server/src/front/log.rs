@@ -21,6 +21,7 @@ use http::{Method, Request, Response, Uri, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use serde::Serialize;
 
+use super::pieces::Pieces;
 use crate::config;
 use crate::listen::Peer;
 use crate::proxy::Answered;
@@ -290,16 +291,23 @@ fn write_all(messages: &Receiver<Message>, count: impl Fn(u64)) {
 pub(crate) struct Logged {
     body: Answered,
     entry: Option<Entry>,
+    /// For bodies that are to be copied from a map.
+    pieces: Option<Box<Pieces>>,
 }
 
 impl Logged {
-    pub(super) fn new(response: Response<Answered>, mut entry: Option<Entry>) -> Response<Self> {
+    pub(super) fn new(
+        response: Response<Answered>,
+        mut entry: Option<Entry>,
+        pieces: Option<Pieces>,
+    ) -> Response<Self> {
         if let Some(line) = entry.as_mut().and_then(|entry| entry.line.as_mut()) {
             line.status = response.status().as_u16();
             line.cache_status = response.headers().get_all(CACHE_STATUS).iter().next_back().cloned();
             line.whole = response.body().is_end_stream();
         }
-        response.map(|body| Self { body, entry })
+        let pieces = pieces.map(Box::new);
+        response.map(|body| Self { body, entry, pieces })
     }
 }
 
@@ -311,8 +319,12 @@ impl http_body::Body for Logged {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, oust_tower::BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let ended = self.body.is_end_stream();
+        let this = &mut *self;
+        let frame = match &mut this.pieces {
+            None => ready!(Pin::new(&mut this.body).poll_frame(cx)),
+            Some(pieces) => ready!(pieces.poll_frame(&mut this.body, cx)),
+        };
+        let ended = this.is_end_stream();
         if let Some(line) = self.entry.as_mut().and_then(|entry| entry.line.as_mut()) {
             line.whole = match &frame {
                 None => true,
@@ -327,10 +339,14 @@ impl http_body::Body for Logged {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.pieces.as_ref().is_none_or(|pieces| pieces.is_empty()) && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let held = self.pieces.as_ref().map_or(0, |pieces| pieces.held());
+        match self.body.size_hint().exact() {
+            Some(rest) => SizeHint::with_exact(rest.saturating_add(held)),
+            None => self.body.size_hint(),
+        }
     }
 }

@@ -7,9 +7,10 @@
 //! 2. PURGE is answered here, with 403 to whom it is not allowed, and never reaches proxy or origin.
 
 mod log;
+mod pieces;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -21,8 +22,10 @@ use ipnet::IpNet;
 use oust::Action;
 use oust::purge::{Purge, Selector};
 use oust::site::Sites;
+use oust_tower::FromMap;
 
 pub(crate) use self::log::{AccessLog, Logged};
+use self::pieces::Pieces;
 
 use crate::admin::{Problem, acknowledgement};
 use crate::config::{Config, Server};
@@ -52,10 +55,13 @@ impl Front {
         Self { now: ArcSwap::from_pointee(Now::new(proxy, server)), figures, log }
     }
 
-    /// Requests that come from now on are answered under this configuration. Needs a runtime.
-    pub(crate) fn renew(&self, config: &Config, sites: Sites) {
-        let proxy = self.now.load().proxy.renewed(config, sites);
+    /// Requests that come from now on are answered under this configuration. Needs a runtime. What it gives is gone once all requests of the
+    /// one before have their answers' heads.
+    pub(crate) fn renew(&self, config: &Config, sites: Sites) -> Weak<Proxy> {
+        let before = self.now.load_full();
+        let proxy = before.proxy.renewed(config, sites);
         self.now.store(Arc::new(Now::new(proxy, &config.server)));
+        Arc::downgrade(&before.proxy)
     }
 
     /// Figures of the origins there are now.
@@ -82,7 +88,10 @@ impl Answer for Front {
     async fn answer(self: Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<Logged> {
         let begun = Instant::now();
         let entry = self.log.begin(peer, &request);
-        let response = self.reply(peer, request).await;
+        // Such a body is copied on its way, by TLS or in frames; else the kernel takes it from the map itself and finds what is missing.
+        let copied = peer.secure || request.version() == Version::HTTP_2;
+        let mut response = self.reply(peer, request).await;
+        let mapped = response.extensions_mut().remove::<FromMap>().filter(|_| copied);
         if let Some(&reason) = response.extensions().get::<Refused>() {
             self.figures.refuse(reason);
         }
@@ -90,7 +99,7 @@ impl Answer for Front {
             self.figures.upgraded.add(1);
         }
         self.figures.answered(begun.elapsed());
-        Logged::new(response, entry)
+        Logged::new(response, entry, mapped.map(|FromMap(hit)| Pieces::new(hit)))
     }
 }
 
