@@ -191,11 +191,8 @@ impl Engine {
         let body = match base.entry().chunks() {
             // Views of the second tier must not be what the memory tier stores.
             Some(chunks) if base.handle.record().is_some() => {
-                let held = self.hold(fill, &chunks.concat());
-                // Asked after the copy: a page that was lost reads as zeros.
-                let record = base.handle.record();
-                let intact = self.l2.iter().zip(record).all(|(l2, record)| l2.store.is_intact(record));
-                held.filter(|_| intact).map(|held| Body::Chunks(vec![held]))
+                // A page that is lost while it is copied must not be stored as if it had been read.
+                self.hold(fill, &chunks.concat()).filter(|_| base.is_intact()).map(|held| Body::Chunks(vec![held]))
             }
             Some(chunks) => Some(Body::Chunks(chunks.to_vec())),
             None => Some(Body::Inline(base.entry().inline_body())),

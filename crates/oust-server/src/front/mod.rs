@@ -88,10 +88,9 @@ impl Answer for Front {
     async fn answer(self: Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<Logged> {
         let begun = Instant::now();
         let entry = self.log.begin(peer, &request);
-        // Such a body is copied on its way, by TLS or in frames; else the kernel takes it from the map itself and finds what is missing.
         let copied = peer.secure || request.version() == Version::HTTP_2;
         let mut response = self.reply(peer, request).await;
-        let mapped = response.extensions_mut().remove::<FromMap>().filter(|_| copied);
+        let mapped = response.extensions_mut().remove::<FromMap>();
         if let Some(&reason) = response.extensions().get::<Refused>() {
             self.figures.refuse(reason);
         }
@@ -99,7 +98,7 @@ impl Answer for Front {
             self.figures.upgraded.add(1);
         }
         self.figures.answered(begun.elapsed());
-        Logged::new(response, entry, mapped.map(|FromMap(hit)| Pieces::new(hit)))
+        Logged::new(response, entry, mapped.map(|FromMap(hit)| Pieces::new(hit, copied)))
     }
 }
 
