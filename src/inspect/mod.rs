@@ -298,6 +298,44 @@ pub fn media(media: &dyn Media) -> Result<Inspection, InspectError> {
     Ok(found)
 }
 
+/// Accepts a directory that was moved or copied on purpose, with its journal: what it holds is used when it is opened next. What
+/// [`Inspection::distrust`] says that this cannot mend is given. Blocks.
+///
+/// Only for a directory whose cache was stopped before it was moved: a purge that was acknowledged after that is undone by this.
+///
+/// # Errors
+///
+/// As [`directory`], and where the journal cannot be written.
+#[cfg(target_os = "linux")]
+pub fn adopt(path: impl AsRef<std::path::Path>) -> Result<Option<String>, InspectError> {
+    use crate::disk::media::{Access, Directory};
+    let path = path.as_ref();
+    // Opening would make it, were it not there.
+    drop(Directory::inspect(path).map_err(|error| InspectError::new("the directory cannot be inspected", error))?);
+    let opened = Directory::open(path, Access::Pread);
+    adopt_media(std::sync::Arc::new(
+        opened.map_err(|error| InspectError::new("the directory cannot be opened", error))?,
+    ))
+}
+
+/// As [`adopt`], of any media.
+///
+/// # Errors
+///
+/// Where the journal cannot be read or written.
+pub fn adopt_media(media: std::sync::Arc<dyn Media>) -> Result<Option<String>, InspectError> {
+    let failed = |error| InspectError::new("the journal cannot be opened", error);
+    // Looked at first: opening a journal that is damaged begins another.
+    let damage = journal::damage(&*media).map_err(|error| InspectError::new("the journal cannot be read", error))?;
+    if damage.is_some() {
+        return Ok(damage);
+    }
+    let options = journal::Options { adopt: true, ..journal::Options::default() };
+    // Its new file is the one that counts, and is at home here.
+    let (_, replayed) = journal::Journal::open(media, &options).map_err(failed)?;
+    Ok(replayed.distrust)
+}
+
 impl Inspection {
     fn sum(&mut self) {
         let totals = &mut self.totals;

@@ -16,7 +16,7 @@ fn check_lists_each_error_with_its_place() {
     for place in ["bad.toml:2:1:", "bad.toml:4:8:", "bad.toml:5:"] {
         assert!(out.contains(place), "{place} in {out}");
     }
-    assert!(out.contains("speed") && out.contains("[l2]") && out.contains("not built yet"));
+    assert!(out.contains("speed") && out.contains("[l2]") && out.contains("`size`"));
     assert_eq!(run(&["check", "/nowhere.toml"], b"").0, 2);
 }
 
@@ -37,14 +37,16 @@ fn bad_usage_is_2() {
         &["serve", "--origin", "ftp://127.0.0.1:1"],
         &["serve", "--origin", "127.0.0.1:1"],
         &["serve", "--origin", "http://127.0.0.1:1", "--api", "127.0.0.1:0"],
-        &["serve", "--origin", "http://127.0.0.1:1", "--l2-dir", "x", "--l2-size", "1GiB"],
+        &["serve", "--origin", "http://127.0.0.1:1", "--l2-dir", "x"],
+        &["serve", "--origin", "http://127.0.0.1:1", "--l2-dir", "x", "--l2-size", "1MiB"],
         &["serve", "--origin", "http://127.0.0.1:1", "--distrust-l2"],
         &["serve", "--origin", "http://127.0.0.1:1", "--edge-size", "big"],
         &["serve", "--origin", "http://127.0.0.1:1", "--threads", "0"],
         &["serve", "--origin", "http://127.0.0.1:1", "--admin", "0.0.0.0:0"],
         &["serve", "--config", config.to_str().unwrap()],
         &["serve", "--config", "/nowhere.toml"],
-        &["inspect", "dir"],
+        &["inspect"],
+        &["inspect", "/nowhere"],
         &["purge"],
         &["frobnicate"],
         &["match"],

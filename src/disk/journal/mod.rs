@@ -40,7 +40,7 @@ pub(crate) use crate::disk::RecordId;
 pub(crate) use self::error::{JournalError, OpenError};
 pub(crate) use self::live::LivePurge;
 pub(crate) use self::record::{FRAME, Fields, Frame, put, seal};
-pub(crate) use self::replay::{FileState, inspect};
+pub(crate) use self::replay::{FileState, damage, inspect};
 pub(crate) use self::stats::JournalStats;
 pub(crate) use self::writer::random;
 

@@ -295,6 +295,15 @@ pub(crate) struct Inspection {
     pub(crate) distrust: Option<String>,
 }
 
+/// Why opening would start anew even if told to accept a directory that was moved, if it would.
+///
+/// # Errors
+///
+/// As [`inspect`].
+pub(crate) fn damage(media: &dyn Media) -> Result<Option<String>, OpenError> {
+    Survey::of(media, true).map(|survey| survey.distrust)
+}
+
 /// Reads a journal without writing: what is in which file, and whether opening would trust it.
 ///
 /// # Errors

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::auth::Guards;
 pub(crate) use self::problem::Problem;
-pub(crate) use self::wire::ack as acknowledgement;
+pub(crate) use self::wire::{ack as acknowledgement, action, instant, layers_of as layers, selector};
 
 use crate::config::Role;
 use crate::front::Front;

@@ -195,18 +195,6 @@ pub(super) fn record(record: &PurgeRecord) -> Value {
         PurgeState::Swept => "swept",
         _ => "effective",
     };
-    let action = match record.action {
-        Action::Delete => "delete",
-        Action::Invalidate => "invalidate",
-        Action::Soft => "soft",
-    };
-    let mut layers = Vec::new();
-    if record.layers.edge {
-        layers.push("edge");
-    }
-    if record.layers.l2 {
-        layers.push("l2");
-    }
     json!({
         "id": record.id.to_string(),
         "epoch": record.id.epoch,
@@ -215,14 +203,28 @@ pub(super) fn record(record: &PurgeRecord) -> Value {
         "durable": record.durable,
         "rules": record.rules,
         "selectors": record.selectors.iter().map(selector).collect::<Vec<_>>(),
-        "action": action,
-        "layers": layers,
+        "action": action(record.action),
+        "layers": layers_of(record.layers),
         "by": record.by,
         "created": instant(record.created_ms),
         "swept_at": record.swept_ms.map(instant),
         "edge": count(record.edge),
         "l2": count(record.l2),
     })
+}
+
+/// An action as it is written in a request.
+pub(crate) fn action(action: Action) -> &'static str {
+    match action {
+        Action::Delete => "delete",
+        Action::Invalidate => "invalidate",
+        Action::Soft => "soft",
+    }
+}
+
+/// Layers as they are written in a request.
+pub(crate) fn layers_of(layers: Layers) -> Vec<&'static str> {
+    [("edge", layers.edge), ("l2", layers.l2)].into_iter().filter_map(|(name, yes)| yes.then_some(name)).collect()
 }
 
 /// What a selector costs as a live rule.
@@ -242,7 +244,7 @@ pub(super) fn count(count: Count) -> Value {
 }
 
 /// Milliseconds since the Unix epoch in the form of RFC 3339.
-fn instant(ms: u64) -> String {
+pub(crate) fn instant(ms: u64) -> String {
     // Past what the form can say (the year 9999) there is nothing better than its end.
     let latest = Duration::from_millis(253_402_300_799_000);
     humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(ms).min(latest)).to_string()

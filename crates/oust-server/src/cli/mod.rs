@@ -1,6 +1,7 @@
 //! The command line.
 
 mod client;
+mod inspect;
 mod matching;
 mod remote;
 mod stream;
@@ -52,12 +53,8 @@ enum Command {
         /// The file.
         file: PathBuf,
     },
-    /// Check an L2 directory (not built yet).
-    #[command(hide = true)]
-    Inspect {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        rest: Vec<String>,
-    },
+    /// Read an L2 directory that no server is using, and verify every checksum.
+    Inspect(inspect::InspectArgs),
 }
 
 /// Flags of `serve`; they win over the file.
@@ -108,7 +105,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Explain(args) => args.run(),
         Command::Stats(args) => args.run(),
         Command::Check { file } => check(&file),
-        Command::Inspect { .. } => Err(Exit::usage("`oust inspect` is not built yet: there is no L2 tier")),
+        Command::Inspect(args) => args.run(),
     };
     exit(result.map(|()| ExitCode::SUCCESS))
 }
