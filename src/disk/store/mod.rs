@@ -195,11 +195,6 @@ impl Store {
         Some(Candidate { mark, mark_at_ms, hits, verified, ..*candidate })
     }
 
-    /// Whether what was copied from a view of the record was what the device holds. Ask it after copying, before the copy is used.
-    pub(crate) fn is_intact(&self, candidate: &Candidate) -> bool {
-        self.segment(candidate.id.segment).is_some_and(|segment| segment.is_intact())
-    }
-
     /// Reads a record. Header and metadata are always verified; the body unless it has been and is in memory. May wait for the device.
     ///
     /// # Errors
