@@ -317,18 +317,18 @@ impl Text {
         }
         let name = "oust_journal_sync_seconds";
         self.family(name, "histogram", "Time of a sync of the journal, which purges wait for.");
-        let Some(l2) = l2 else { return };
+        let times = l2.map_or(&[][..], |l2| &l2.journal_times);
         let mut within = 0_u64;
-        for (class, count) in l2.journal_times.iter().enumerate() {
+        for (class, count) in times.iter().enumerate() {
             within = within.saturating_add(*count);
             // The last class has no end.
-            if class.saturating_add(1) < l2.journal_times.len() {
+            if class.saturating_add(1) < times.len() {
                 let seconds = Duration::from_micros(1_u64 << class.min(63)).as_secs_f64();
                 self.sample(&format!("{name}_bucket"), &format!("{{le=\"{seconds}\"}}"), within);
             }
         }
         self.sample(&format!("{name}_bucket"), "{le=\"+Inf\"}", within);
-        self.sample(&format!("{name}_sum"), "", l2.journal_time.as_secs_f64());
+        self.sample(&format!("{name}_sum"), "", l2.map_or(Duration::ZERO, |l2| l2.journal_time).as_secs_f64());
         self.sample(&format!("{name}_count"), "", within);
     }
 
