@@ -1,5 +1,7 @@
 //! Interim answers of origins (1xx, RFC 9110 15.2) on their way to clients, byte by byte.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};

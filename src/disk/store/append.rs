@@ -275,6 +275,19 @@ impl Store {
         self.seal_pending();
     }
 
+    /// Makes everything appended so far durable without sealing the open segment.
+    pub(super) fn write_out(&self) {
+        self.seal_pending();
+        // Under the append lock, as every flush: a buffer's worth at most.
+        let appender = self.appender();
+        let Some(open) = appender.writer.open.as_ref().map(|open| Arc::clone(&open.segment)) else { return };
+        let flushed = open.flush(1);
+        drop(appender);
+        if let Err(error) = flushed.and_then(|()| open.file.sync()) {
+            self.io_error(&error);
+        }
+    }
+
     /// Seals the segments that are full: footer, sync, rename. Takes milliseconds; appends and lookups go on meanwhile.
     pub(crate) fn seal_pending(&self) {
         let _sealing = self.sealing.lock();

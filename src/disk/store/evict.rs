@@ -100,6 +100,10 @@ impl Store {
             evicted.reinserted += 1;
             count(&self.counters.reinserted);
         }
+        if evicted.reinserted > 0 {
+            // What was on disk stays so: the copies first, then the originals go.
+            self.write_out();
+        }
         if self.retire(&segment) {
             count(&self.counters.evicted_segments);
             evicted.gone = !self.condemned().contains(&segment.id);
