@@ -244,7 +244,9 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("x", HeaderValue::from_str(&"y".repeat(MAX_WAITING / 3)).expect("a value"));
             (0..4).for_each(|_| client.tell(StatusCode::EARLY_HINTS, &headers));
-            [100, 101, 200].map(|status| told(status)(&client));
+            for status in [100, 101, 200] {
+                told(status)(&client);
+            }
         }));
         assert!(many.as_mut().poll(&mut context()).is_pending());
         let heads = String::from_utf8(desk.take().expect("heads")).expect("text");
