@@ -65,7 +65,7 @@ impl Deep {
 
     pub(super) fn body(&self, url: &str) -> Option<Vec<u8>> {
         match self.look(url) {
-            Lookup::Hit(hit) => Some(hit.body().concat()),
+            Lookup::Hit(hit) => Some(hit.body().collect::<Vec<_>>().concat()),
             _ => None,
         }
     }
@@ -435,7 +435,7 @@ fn a_revived_invalidate_stays_one() {
             }
             let again = deep.restarted();
             let Lookup::MustValidate(hit, reason) = again.look(A) else { panic!("{action:?} {swept}") };
-            assert_eq!(hit.body().concat(), b"a");
+            assert_eq!(hit.body().collect::<Vec<_>>().concat(), b"a");
             let expected = if action == Action::Soft { Reason::PurgedSoft } else { Reason::PurgedInvalidate };
             assert_eq!(reason, expected);
         }
