@@ -43,7 +43,7 @@ pub(crate) fn section(size: Size, place: &Place, report: &mut Report) {
                 let begun = Instant::now();
                 let found = tier.find(&key);
                 if let Found::Now(hit) | Found::Waited(hit) = &found {
-                    hit.body().iter().for_each(|body| {
+                    hit.body().for_each(|body| {
                         black_box(sum(body));
                     });
                 }
