@@ -44,7 +44,7 @@ pub(crate) fn section(size: Size, place: &Place, report: &mut Report) {
                 let found = tier.find(&key);
                 if let Found::Now(hit) | Found::Waited(hit) = &found {
                     hit.body().for_each(|body| {
-                        black_box(sum(body));
+                        black_box(sum(&body));
                     });
                 }
                 times.push(begun.elapsed().as_nanos() as f64);
