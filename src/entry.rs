@@ -335,6 +335,12 @@ impl EntryRef {
         &self.0.slice[tags_end..head_end]
     }
 
+    /// The head, and the body behind it when it is inline.
+    pub(crate) fn head_and_body(&self) -> &[u8] {
+        let [_, tags_end, _] = self.cuts();
+        &self.0.slice[tags_end..]
+    }
+
     /// The body when it is inline.
     pub(crate) fn inline_body(&self) -> &[u8] {
         let [.., head_end] = self.cuts();
@@ -475,12 +481,12 @@ impl std::fmt::Debug for EntryRef {
     }
 }
 
-/// An entry's inline body as the owner of a [`Bytes`].
-pub(crate) struct InlineBody(pub(crate) Handle);
+/// An entry's head and inline body, one behind the other, as the owner of a [`Bytes`].
+pub(crate) struct HeadAndBody(pub(crate) Handle);
 
-impl AsRef<[u8]> for InlineBody {
+impl AsRef<[u8]> for HeadAndBody {
     fn as_ref(&self) -> &[u8] {
-        self.0.entry().inline_body()
+        self.0.entry().head_and_body()
     }
 }
 

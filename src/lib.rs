@@ -39,8 +39,8 @@ mod sync;
 pub mod vary;
 
 pub use cache::{
-    Admit, Answer, Cache, Deferred, Explained, Fetch, FillBroken, FillReader, FillTicket, FillWriter, Head, Hit,
-    Lookup, ObjectInfo, Reason, Stats,
+    Admit, Answer, Cache, Chunks, Deferred, Explained, Fetch, FillBroken, FillReader, FillTicket, FillWriter, Head,
+    Hit, Lookup, ObjectInfo, Reason, Stats,
 };
 pub use config::{BuildError, Config, L2Config};
 pub use key::Key;

@@ -43,8 +43,8 @@ pub(crate) fn section(size: Size, place: &Place, report: &mut Report) {
                 let begun = Instant::now();
                 let found = tier.find(&key);
                 if let Found::Now(hit) | Found::Waited(hit) = &found {
-                    hit.body().iter().for_each(|body| {
-                        black_box(sum(body));
+                    hit.body().for_each(|body| {
+                        black_box(sum(&body));
                     });
                 }
                 times.push(begun.elapsed().as_nanos() as f64);

@@ -69,7 +69,7 @@ fn of_length(size: Size, place: &Place, report: &mut Report, (name, len, ops): (
                         };
                         match hit.body_slice() {
                             Some(body) => consume(body, nth == 1),
-                            None => hit.body().iter().for_each(|body| consume(body, nth == 1)),
+                            None => hit.body().for_each(|body| consume(&body, nth == 1)),
                         }
                     }
                 }
@@ -98,7 +98,7 @@ fn of_length(size: Size, place: &Place, report: &mut Report, (name, len, ops): (
             let Found::Now(hit) = tier.find(key) else { panic!("it is not there") };
             match hit.body_slice() {
                 Some(body) => consume(body, false),
-                None => hit.body().iter().for_each(|body| consume(body, false)),
+                None => hit.body().for_each(|body| consume(&body, false)),
             }
         }
         times[6].push(begun.elapsed().as_nanos() as f64 / ops as f64);

@@ -410,7 +410,7 @@ fn version_of(headers: &HeaderMap) -> u64 {
 /// The version of a stored response, once its body agrees.
 fn version(hit: &Hit) -> u64 {
     let version = version_of(&hit.head().headers);
-    let bytes = hit.body().concat();
+    let bytes = hit.body().collect::<Vec<_>>().concat();
     assert_eq!(bytes, body(version, bytes.len()), "mangled body of version {version}");
     assert_eq!(u64::try_from(bytes.len()).ok(), Some(hit.body_len()));
     version

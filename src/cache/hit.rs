@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::header::HeaderName;
+use http::{HeaderMap, StatusCode};
 
 use super::head::{self, Head};
-use crate::entry::{EntryRef, Handle, InlineBody, Mark, TICKS, Tick};
+use crate::entry::{EntryRef, Handle, HeadAndBody, Mark, TICKS, Tick};
 use crate::freshness::Freshness;
 
 /// A stored response. Holding it keeps its bytes alive and charged to the cache; clones are cheap.
@@ -30,17 +31,36 @@ impl Hit {
         StatusCode::from_u16(self.entry().status()).unwrap_or(StatusCode::OK)
     }
 
-    /// Status and header fields, decoded. O(fields), copies.
+    /// Status and header fields, decoded. O(fields); values share the stored memory.
     pub fn head(&self) -> Head {
-        Head { status: self.status(), headers: head::decode(self.entry().head()) }
+        let mut headers = HeaderMap::new();
+        drop(self.open(&mut headers, 0, |_| true));
+        Head { status: self.status(), headers }
     }
 
-    /// The body in one or more chunks that share the stored memory. O(chunks), no copy.
-    pub fn body(&self) -> Vec<Bytes> {
-        match self.entry().chunks() {
-            Some(chunks) => chunks.to_vec(),
-            None if self.entry().inline_body().is_empty() => Vec::new(),
-            None => vec![Bytes::from_owner(InlineBody(self.handle.clone()))],
+    /// Header fields and body at once. The fields that `keep` takes are appended to `headers`, which gets room for `more` others. O(fields); nothing is
+    /// copied, and the stored memory is shared with one allocation for both.
+    pub fn open(&self, headers: &mut HeaderMap, more: usize, keep: impl FnMut(&HeaderName) -> bool) -> Chunks {
+        let entry = self.entry();
+        let stored = Bytes::from_owner(HeadAndBody(self.handle.clone()));
+        let head = entry.head().len();
+        head::decode(&stored, head, headers, more, keep);
+        match entry.chunks() {
+            Some(_) => Chunks(Source::Apart { handle: self.handle.clone(), at: 0 }),
+            None => Chunks(Source::Inline(stored.slice(head..))),
+        }
+    }
+
+    /// The body in one or more chunks that share the stored memory. No copy.
+    pub fn body(&self) -> Chunks {
+        let entry = self.entry();
+        match entry.chunks() {
+            Some(_) => Chunks(Source::Apart { handle: self.handle.clone(), at: 0 }),
+            None if entry.inline_body().is_empty() => Chunks(Source::Inline(Bytes::new())),
+            None => {
+                let stored = Bytes::from_owner(HeadAndBody(self.handle.clone()));
+                Chunks(Source::Inline(stored.slice(entry.head().len()..)))
+            }
         }
     }
 
@@ -119,3 +139,43 @@ impl Hit {
         }
     }
 }
+
+/// The body of a [`Hit`] in chunks, none of them empty. Holding it keeps the stored memory alive, as a hit does.
+#[derive(Debug, Clone)]
+pub struct Chunks(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    /// What is in the entry, until it was given out.
+    Inline(Bytes),
+    /// What hangs on it, from this chunk on.
+    Apart { handle: Handle, at: usize },
+}
+
+impl Iterator for Chunks {
+    type Item = Bytes;
+
+    #[inline]
+    fn next(&mut self) -> Option<Bytes> {
+        match &mut self.0 {
+            Source::Inline(bytes) if bytes.is_empty() => None,
+            Source::Inline(bytes) => Some(std::mem::take(bytes)),
+            Source::Apart { handle, at } => {
+                let chunk = handle.entry().chunks()?.get(*at)?.clone();
+                *at += 1;
+                Some(chunk)
+            }
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = match &self.0 {
+            Source::Inline(bytes) => usize::from(!bytes.is_empty()),
+            Source::Apart { handle, at } => handle.entry().chunks().map_or(0, <[Bytes]>::len).saturating_sub(*at),
+        };
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Chunks {}

@@ -55,6 +55,27 @@ impl Engine {
         found.of(handle, mark, now)
     }
 
+    /// The same for a request some of whose fields are not known yet, where these do not matter. All variants of a key vary on the same fields, so that
+    /// what is selected by known fields alone is selected by all.
+    #[inline(always)]
+    pub(crate) fn lookup_settled(&self, key: &Key, request: &HeaderMap, open: impl Fn(&[u8]) -> bool) -> Option<Hit> {
+        let now = self.now();
+        let local = self.edge.fronts.local();
+        let (handle, mark) = self.fast(key, request, local).ok()?;
+        let entry = handle.entry();
+        let vary = entry.vary();
+        let settled = vary.is_empty() || !vary.iter().any(|(name, _)| open(name));
+        let found = usable(entry, mark, now);
+        if !settled || !matches!(found, Use::Fresh) {
+            return None;
+        }
+        match local {
+            Some(local) => local.count_hit(),
+            None => self.count(&found),
+        }
+        Some(Hit { handle, now, mark })
+    }
+
     #[cold]
     #[inline(never)]
     pub(crate) fn missed(&self, reason: Reason) -> Lookup {

@@ -21,7 +21,7 @@ use arc_swap::ArcSwap;
 use http::HeaderMap;
 
 pub use self::head::Head;
-pub use self::hit::Hit;
+pub use self::hit::{Chunks, Hit};
 pub use self::inspect::{Explained, ObjectInfo};
 pub use self::lookup::Lookup;
 pub use self::reason::{Admit, Reason};
@@ -275,6 +275,15 @@ impl Cache {
     #[inline]
     pub fn lookup(&self, key: &Key, request: &HeaderMap) -> Lookup {
         self.engine.lookup(key, request)
+    }
+
+    /// A fresh response under `key` that a request with these fields gets whatever values it has for the fields that `open` names; for servers that
+    /// work those out only for requests that go on to an origin. `open` is asked about each field (lower case) that the response varies on.
+    ///
+    /// `None` says nothing, and is not counted: ask [`lookup`](Self::lookup), with all fields. What is found is found as it would be there.
+    #[inline]
+    pub fn lookup_settled(&self, key: &Key, request: &HeaderMap, open: impl Fn(&[u8]) -> bool) -> Option<Hit> {
+        self.engine.lookup_settled(key, request, open)
     }
 
     /// Goes on from a miss, or from something to validate (`base`).

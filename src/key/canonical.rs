@@ -282,8 +282,16 @@ fn decoded(host: &[u8], at: usize) -> Result<Cow<'_, [u8]>, KeyError> {
 
 /// Appends the canonical port with its colon unless it is the scheme's own.
 pub(crate) fn push_port(out: &mut Vec<u8>, port: Option<u16>, scheme: Scheme) {
-    if let Some(port) = port.filter(|&port| port != scheme.default_port()) {
-        out.extend_from_slice(format!(":{port}").as_bytes());
+    let Some(port) = port.filter(|&port| port != scheme.default_port()) else { return };
+    out.push(b':');
+    // Every request for another port than its scheme's comes by here.
+    let mut unit = 10_000;
+    while unit > 1 && port < unit {
+        unit /= 10;
+    }
+    while unit > 0 {
+        out.extend(u8::try_from(port / unit % 10).map(|digit| b'0' + digit));
+        unit /= 10;
     }
 }
 

@@ -17,7 +17,7 @@ use crate::disk::journal::Entry;
 use crate::disk::store::{AppendError, Appended, Candidate, Meta, Record, RecordParts, Reinsert, variant_of};
 use crate::edge::leaving::{Leaving, Work, judge_for_l2};
 use crate::edge::shard::MAX_VARIANTS;
-use crate::entry::{Control, EntryRef, Handle, InlineBody, Mark};
+use crate::entry::{Control, EntryRef, Handle, HeadAndBody, Mark};
 use crate::key::{KeyRef, Layout};
 use crate::sync::point;
 
@@ -274,6 +274,6 @@ impl L2 {
 fn body_of(entry: &EntryRef) -> Vec<Bytes> {
     match entry.chunks() {
         Some(chunks) => chunks.to_vec(),
-        None => vec![Bytes::from_owner(InlineBody(Handle::Direct(entry.clone())))],
+        None => vec![Bytes::from_owner(HeadAndBody(Handle::Direct(entry.clone()))).slice(entry.head().len()..)],
     }
 }

@@ -369,7 +369,7 @@ impl History {
         let number: usize = number.ok_or_else(|| format!("slot {slot}: a header is wrong: {head:?}"))?;
         self.model.served(slot, number, mark, deep).map_err(|why| format!("slot {slot}: {why}"))?;
         let expected = body(self.model.versions[number].body);
-        if hit.body().concat() != expected || hit.key_text() != self.slots[slot].key.text() {
+        if hit.body().collect::<Vec<_>>().concat() != expected || hit.key_text() != self.slots[slot].key.text() {
             return Err(format!("slot {slot}: the body of version {number} is wrong"));
         }
         Ok(number)

@@ -148,6 +148,32 @@ fn hop_by_hop_and_forwarding_fields() {
 }
 
 #[test]
+fn variants_and_keys_by_forwarding_fields_are_those_the_origin_was_told() {
+    let origin = Origin::start(|seen, reply| {
+        let told = seen.header("x-forwarded-for").unwrap_or("nobody").to_owned();
+        reply.send(200, &[("Cache-Control", "max-age=60"), ("Vary", "X-Forwarded-For")], &told);
+    });
+    let site = |more: &str| {
+        format!(
+            "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n[http]\ncache_status_key = true\n[[site]]\nhosts = [\"*\"]\norigins = [\"{}\"]\n{more}",
+            origin.url()
+        )
+    };
+    let oust = Oust::configured("variants", &site(""));
+    for hit in [false, true] {
+        for client in ["192.0.2.7", "192.0.2.8"] {
+            let answer = oust.get_with("/p", &[("X-Forwarded-For", client)]);
+            assert_eq!((answer.text(), answer.is_hit()), (format!("{client}, 127.0.0.1"), hit));
+        }
+        let answer = oust.get("/p");
+        assert_eq!((answer.text(), answer.is_hit()), ("127.0.0.1".to_owned(), hit));
+    }
+    let oust = Oust::configured("keyed", &site("key = { headers = [\"X-Forwarded-For\"] }\n"));
+    let key = oust.get_with("/p", &[("X-Forwarded-For", "192.0.2.7")]).cache_status().to_owned();
+    assert!(key.contains("192.0.2.7") && key.contains("127.0.0.1"), "{key}");
+}
+
+#[test]
 fn trusted_proxies_choose_the_scheme_of_a_key() {
     let origin = Origin::versions();
     let config = format!(

@@ -11,10 +11,11 @@ use oust::{Key, Reason};
 use super::body::Body;
 use super::cut::Cut;
 use super::error::Failure;
-use super::fields;
+use super::fields::{self, Seen};
 use super::key::parts_of;
 use super::options::Options;
 use super::ranges::{self, Answered};
+use super::small;
 use super::status::{CACHE_STATUS, CacheStatus};
 
 /// Among the extensions of a response whose body is a view of a mapped file: what the body is of.
@@ -33,7 +34,8 @@ pub(crate) struct Ask {
     pub(crate) headers: HeaderMap,
     pub(crate) wants: RequestDirectives,
     pub(crate) head_only: bool,
-    pub(crate) from_cache: bool,
+    /// What else of the fields is asked about, known from one walk over them.
+    pub(crate) seen: Seen,
     pub(crate) version: Version,
     pub(crate) uri: Uri,
     pub(crate) extensions: Extensions,
@@ -42,34 +44,54 @@ pub(crate) struct Ask {
 impl Ask {
     /// Serves a stored response; with a [`FromMap`] if its body is a view of a mapped file.
     pub(crate) fn serve<B>(&self, options: &Options, hit: &Hit, status: CacheStatus) -> Response<Body<B>> {
-        let mut response = self.stored(options, hit, status);
+        self.serve_in(HeaderMap::new(), options, hit, status)
+    }
+
+    /// The same, and nothing else after it: the request's fields make room for the response's.
+    pub(crate) fn serve_last<B>(mut self, options: &Options, hit: &Hit, status: CacheStatus) -> Response<Body<B>> {
+        let needed = self.seen.conditional || self.seen.range;
+        let mut room = if needed { HeaderMap::new() } else { std::mem::take(&mut self.headers) };
+        room.clear();
+        self.serve_in(room, options, hit, status)
+    }
+
+    fn serve_in<B>(&self, room: HeaderMap, options: &Options, hit: &Hit, status: CacheStatus) -> Response<Body<B>> {
+        let mut response = self.stored(room, options, hit, status);
         if hit.is_mapped() {
             response.extensions_mut().insert(FromMap(hit.clone()));
         }
         response
     }
 
-    fn stored<B>(&self, options: &Options, hit: &Hit, status: CacheStatus) -> Response<Body<B>> {
-        let Head { status: code, mut headers, .. } = hit.head();
-        headers.insert(header::AGE, HeaderValue::from(hit.age().as_secs()));
+    fn stored<B>(
+        &self,
+        mut headers: HeaderMap,
+        options: &Options,
+        hit: &Hit,
+        status: CacheStatus,
+    ) -> Response<Body<B>> {
+        let code = hit.status();
+        // Beside them: `Age`, `Via`, `Cache-Status`, and now and then `Content-Length`.
+        let chunks = hit.open(&mut headers, 4, |name| !options.hides(name));
+        headers.insert(header::AGE, small::number(hit.age().as_secs()));
         if status.detail.as_deref() == Some(Reason::PurgedSoft.as_str()) {
             // A cache behind a client of ours that does not say it is one would take it for good (H7).
             headers.insert(fields::CDN_CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
         }
-        self.dress(options, &mut headers, &status);
-        if conditional::not_modified(&self.headers, code, &headers, SystemTime::now()) {
+        sign(options, &mut headers, Version::HTTP_11, &status, Some(&self.key));
+        if self.seen.conditional && conditional::not_modified(&self.headers, code, &headers, SystemTime::now()) {
             return not_modified(headers);
         }
         let len = hit.body_len();
         let Some(answered) = self.ranges(code, &headers, len) else {
-            if code != StatusCode::NO_CONTENT {
-                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+            if code != StatusCode::NO_CONTENT && fields::content_length(&headers) != Some(len) {
+                headers.insert(header::CONTENT_LENGTH, small::number(len));
             }
-            let body = if self.head_only { Body::empty() } else { Body::stored(hit.body(), len) };
+            let body = if self.head_only { Body::empty() } else { Body::stored(chunks, len) };
             return respond(code, headers, body);
         };
         match answered {
-            Answered::Cut(pieces) => partial(headers, pieces, |pieces| Cut::stored(pieces, hit.body())),
+            Answered::Cut(pieces) => partial(headers, pieces, |pieces| Cut::stored(pieces, chunks.collect())),
             Answered::Outside(range) => unsatisfiable(headers, range),
         }
     }
@@ -116,7 +138,7 @@ impl Ask {
 
     /// What the request's ranges are of a body of this length, if it is answered by ranges at all.
     fn ranges(&self, code: StatusCode, headers: &HeaderMap, len: u64) -> Option<Answered> {
-        let asked = !self.head_only && self.headers.contains_key(header::RANGE);
+        let asked = !self.head_only && self.seen.range;
         if asked { ranges::answer(&self.headers, code, headers, len) } else { None }
     }
 
@@ -139,6 +161,11 @@ pub(crate) fn dress(
             headers.remove(name);
         }
     }
+    sign(options, headers, received, status, key);
+}
+
+/// Says that this cache had the answer, and why.
+fn sign(options: &Options, headers: &mut HeaderMap, received: Version, status: &CacheStatus, key: Option<&Key>) {
     headers.append(header::VIA, options.via(received).clone());
     let key = key.filter(|_| options.cache_status_key).map(Key::text);
     // Appended: caches on the way before us have their own members (RFC 9211 2).

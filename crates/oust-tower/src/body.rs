@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};
-use oust::cache::FillReader;
+use oust::cache::{self, FillReader};
 use pin_project_lite::pin_project;
 
 use super::cut::Cut;
@@ -32,7 +32,7 @@ pin_project! {
     enum Kind<B> {
         Empty,
         // At hand: what is still to be sent, and its length.
-        Chunks { chunks: std::vec::IntoIter<Bytes>, left: u64 },
+        Chunks { chunks: cache::Chunks, left: u64 },
         // A text of ours.
         Text { text: Bytes },
         // A fill in progress, with the length still to come if the origin told it.
@@ -90,8 +90,8 @@ impl<B> Body<B> {
         Self { kind: Kind::Pass { body } }
     }
 
-    pub(crate) fn stored(chunks: Vec<Bytes>, len: u64) -> Self {
-        Self { kind: Kind::Chunks { chunks: chunks.into_iter(), left: len } }
+    pub(crate) fn stored(chunks: cache::Chunks, len: u64) -> Self {
+        Self { kind: Kind::Chunks { chunks, left: len } }
     }
 
     pub(crate) fn fill(reader: FillReader, left: Option<u64>) -> Self {

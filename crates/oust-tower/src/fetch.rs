@@ -245,7 +245,7 @@ impl<K: KeyFor, R: Runtime> Slow<K, R> {
         let hit = base.filter(|hit| hit.may_serve_on_error())?;
         // A peer must not take a soft purge's leavings for good, and a client that asked for validation gets it or an error.
         let soft = status.detail.as_deref() == Some(Reason::PurgedSoft.as_str());
-        if (soft && self.ask.from_cache) || self.ask.wants.no_cache {
+        if (soft && self.ask.seen.from_cache) || self.ask.wants.no_cache {
             return None;
         }
         self.shared.keys.event(Event::StaleOnError);

@@ -5,27 +5,77 @@ use http::{HeaderMap, Version};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 pub(crate) const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 
 /// Removes fields that concern one connection only (RFC 9110 7.6.1), among them those that `Connection` names.
 ///
 /// Done to a request before its key and variant are looked up: what a client hides from the origin this way must not select what is stored.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    // Mostly there is nothing to do, and one walk over a few names is quicker than looking each of those up.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
     if headers.contains_key(header::CONNECTION) {
         strip_named(headers);
     }
-    for name in [
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ] {
+    for name in HOP_BY_HOP {
         headers.remove(name);
+    }
+}
+
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    // By length first, which a `match` does not see to by itself with names.
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Which fields a request has that a cache asks about.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// It comes from another cache, which must not be given softly purged content as if it were good.
+    pub(crate) from_cache: bool,
+    /// `If-None-Match` or `If-Modified-Since`.
+    pub(crate) conditional: bool,
+    pub(crate) range: bool,
+    /// `Cache-Control` or `Pragma`.
+    pub(crate) directives: bool,
+}
+
+impl Seen {
+    pub(crate) fn of(request: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for name in request.keys() {
+            match name.as_str() {
+                "via" | "cdn-loop" => seen.from_cache = true,
+                "if-none-match" | "if-modified-since" => seen.conditional = true,
+                "range" => seen.range = true,
+                "cache-control" | "pragma" => seen.directives = true,
+                _ => {}
+            }
+        }
+        seen
     }
 }
 
@@ -41,12 +91,6 @@ fn strip_named(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    headers.remove(header::CONNECTION);
-}
-
-/// Whether the request comes from another cache, which must not be given softly purged content as if it were good.
-pub(crate) fn is_from_cache(request: &HeaderMap) -> bool {
-    request.contains_key(header::VIA) || request.contains_key(CDN_LOOP)
 }
 
 /// Whether the request wants to leave HTTP on this connection (RFC 9110 7.8): it is passed on as it is. The offer to go on in HTTP/2 is none such,
@@ -105,6 +149,33 @@ mod tests {
             headers(&[("connection", "close, X-Private, host"), ("x-private", "1"), ("host", "h"), ("te", "x")]);
         strip_hop_by_hop(&mut map);
         assert_eq!(map, headers(&[("host", "h")]));
+    }
+
+    #[test]
+    fn every_field_of_one_connection_goes_alone_too() {
+        for name in HOP_BY_HOP {
+            assert!(is_hop_by_hop(&name), "{name}");
+            let mut map = headers(&[("host", "h")]);
+            map.insert(name, HeaderValue::from_static("x"));
+            strip_hop_by_hop(&mut map);
+            assert_eq!(map, headers(&[("host", "h")]));
+        }
+    }
+
+    #[test]
+    fn what_a_request_asks_about_is_seen() {
+        let seen = |name| {
+            let Seen { from_cache, conditional, range, directives } = Seen::of(&headers(&[("host", "h"), (name, "x")]));
+            [from_cache, conditional, range, directives]
+        };
+        assert_eq!(seen("cdn-loop"), [true, false, false, false]);
+        assert_eq!(seen("via"), [true, false, false, false]);
+        assert_eq!(seen("if-none-match"), [false, true, false, false]);
+        assert_eq!(seen("if-modified-since"), [false, true, false, false]);
+        assert_eq!(seen("range"), [false, false, true, false]);
+        assert_eq!(seen("cache-control"), [false, false, false, true]);
+        assert_eq!(seen("pragma"), [false, false, false, true]);
+        assert_eq!(seen("x"), [false; 4]);
     }
 
     #[test]

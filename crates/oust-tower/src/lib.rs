@@ -74,6 +74,7 @@ mod options;
 mod ranges;
 mod runtime;
 mod service;
+mod small;
 mod status;
 
 pub use self::ask::FromMap;
@@ -84,4 +85,4 @@ pub use self::key::{Event, KeyFor, NoKey, SiteKeys};
 pub use self::layer::CacheLayer;
 pub use self::options::{InvalidName, Options};
 pub use self::runtime::{Runtime, Tokio};
-pub use self::service::CacheService;
+pub use self::service::{CacheService, Late};

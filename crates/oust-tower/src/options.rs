@@ -124,6 +124,11 @@ impl Options {
         self.policy.assess(exchange)
     }
 
+    /// Whether clients do not see this field of what is stored.
+    pub(crate) fn hides(&self, name: &HeaderName) -> bool {
+        !self.keeps_tags && self.tag_headers.contains(name)
+    }
+
     /// The `Via` member of a message received by `version`.
     pub(crate) fn via(&self, version: Version) -> &HeaderValue {
         let [v10, v11, v2] = &self.via;

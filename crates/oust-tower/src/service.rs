@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use oust::cache::{Cache, Deferred, Hit, Lookup};
 use oust::freshness::{Demand, RequestDirectives};
 use oust::{Key, Reason};
@@ -17,7 +17,7 @@ use super::ask::{self, Ask};
 use super::body::Body;
 use super::error::{BoxError, Failure};
 use super::fetch::Slow;
-use super::fields;
+use super::fields::{self, Seen};
 use super::future::ResponseFuture;
 use super::invalidate::Invalidation;
 use super::key::{Event, KeyFor, NoKey, SiteKeys, parts_of};
@@ -115,48 +115,104 @@ where
         B: http_body::Body + Default + Send + 'static,
         C: http_body::Body<Error: Into<BoxError>> + Send + 'static,
     {
-        let key = match key {
-            Ok(key) if is_cacheable(request.method(), request.body()) => key,
-            key => {
-                let (inner, shared) = (self.inner.clone(), Arc::clone(&self.shared));
-                let pass = Pass { inner, shared, options: Arc::clone(options) };
-                return ResponseFuture::working(pass.on(request, key));
-            }
-        };
-        let (mut parts, _) = request.into_parts();
-        parts.headers.remove(header::CONTENT_LENGTH);
-        // What is selected by `Vary` must be what the origin of this key is told.
-        fields::set_host(&mut parts.headers, parts_of(&key).1);
-        let ask = Ask {
-            key,
-            wants: RequestDirectives::parse(&parts.headers),
-            head_only: parts.method == Method::HEAD,
-            from_cache: fields::is_from_cache(&parts.headers),
-            headers: parts.headers,
-            version: parts.version,
-            uri: parts.uri,
-            extensions: parts.extensions,
-        };
-        self.cached(ask, options)
+        self.answer_late(request, key, options, NothingLate)
     }
 
-    fn cached<B, C>(&self, ask: Ask, options: &Arc<Options>) -> ResponseFuture<C>
+    /// The same for requests that get fields of the caller's on their way: `late` is asked for those only where they matter, which for most hits they
+    /// do not.
+    pub fn answer_late<B, C>(
+        &self,
+        mut request: Request<B>,
+        key: Result<Key, NoKey>,
+        options: &Arc<Options>,
+        late: impl Late,
+    ) -> ResponseFuture<C>
     where
         S: Service<Request<B>, Response = Response<C>, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
         B: http_body::Body + Default + Send + 'static,
         C: http_body::Body<Error: Into<BoxError>> + Send + 'static,
     {
-        // The only place where the store is asked. What it can say at once is answered without a task or a box; what it cannot is for
-        // `Slow::look_up` to wait for.
-        let lookup = self.shared.cache.lookup(&ask.key, &ask.headers);
+        let key = match key {
+            Ok(key) if is_cacheable(request.method(), request.body()) => key,
+            key => {
+                late.add(key.as_ref().ok(), request.headers_mut());
+                let (inner, shared) = (self.inner.clone(), Arc::clone(&self.shared));
+                let pass = Pass { inner, shared, options: Arc::clone(options) };
+                return ResponseFuture::working(pass.on(request, key));
+            }
+        };
+        let (parts, _) = request.into_parts();
+        let seen = Seen::of(&parts.headers);
+        let mut ask = Ask {
+            key,
+            wants: if seen.directives {
+                RequestDirectives::parse(&parts.headers)
+            } else {
+                RequestDirectives::default()
+            },
+            head_only: parts.method == Method::HEAD,
+            seen,
+            headers: parts.headers,
+            version: parts.version,
+            uri: parts.uri,
+            extensions: parts.extensions,
+        };
+        // What is selected by `Vary` must be what the origin of this key is told. Most of what is stored does not vary on what is still to be set.
+        let open = |name: &[u8]| matches!(name, b"host" | b"content-length") || late.sets(name);
+        let settled = self.shared.cache.lookup_settled(&ask.key, &ask.headers, open);
+        if let Some(hit) = &settled
+            && demand(&ask, hit) == Demand::Use
+        {
+            let status = CacheStatus::hit(hit.ttl());
+            return ResponseFuture::ready(ask.serve_last(options, hit, status));
+        }
+        late.add(Some(&ask.key), &mut ask.headers);
+        ask.headers.remove(header::CONTENT_LENGTH);
+        fields::set_host(&mut ask.headers, parts_of(&ask.key).1);
+        self.cached(ask, options, settled)
+    }
+
+    fn cached<B, C>(&self, ask: Ask, options: &Arc<Options>, settled: Option<Hit>) -> ResponseFuture<C>
+    where
+        S: Service<Request<B>, Response = Response<C>, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
+        B: http_body::Body + Default + Send + 'static,
+        C: http_body::Body<Error: Into<BoxError>> + Send + 'static,
+    {
+        // With the one above the only place where the store is asked. What it can say at once is answered without a task or a box; what it cannot is
+        // for `Slow::look_up` to wait for.
+        let lookup = match settled {
+            Some(hit) => Lookup::Hit(hit),
+            None => self.shared.cache.lookup(&ask.key, &ask.headers),
+        };
         match found(&ask, lookup) {
-            Found::Use(hit, status) => ResponseFuture::ready(ask.serve(options, &hit, status)),
+            Found::Use(hit, status) => ResponseFuture::ready(ask.serve_last(options, &hit, status)),
             found => {
                 let slow = Slow { shared: Arc::clone(&self.shared), options: Arc::clone(options), ask };
                 ResponseFuture::working(Arc::new(slow).answer(self.inner.clone(), found))
             }
         }
     }
+}
+
+/// Fields that a request gets on its way to the origin, worked out only when it goes there, or when something stored varies on one of them. See
+/// [`CacheService::answer_late`].
+pub trait Late {
+    /// Whether [`add`](Self::add) sets, changes or removes the field of this name, which is in lower case.
+    fn sets(&self, name: &[u8]) -> bool;
+
+    /// Makes the fields those that the origin is told. `key` is the request's, if it has one.
+    fn add(self, key: Option<&Key>, headers: &mut HeaderMap);
+}
+
+/// Of requests that are as the origin is told.
+struct NothingLate;
+
+impl Late for NothingLate {
+    fn sets(&self, _: &[u8]) -> bool {
+        false
+    }
+
+    fn add(self, _: Option<&Key>, _: &mut HeaderMap) {}
 }
 
 /// Whether the store may answer at all.
@@ -183,7 +239,7 @@ pub(crate) fn found(ask: &Ask, lookup: Lookup) -> Found {
         },
         Lookup::Stale(hit, reason) => {
             // A peer would store it and, not seeing our mark, hand it on as good (H7).
-            let hidden = reason == Reason::PurgedSoft && ask.from_cache;
+            let hidden = reason == Reason::PurgedSoft && ask.seen.from_cache;
             if !hidden && demand(ask, &hit) == Demand::Use {
                 let status = CacheStatus::stale(hit.ttl(), reason.as_str());
                 return Found::UseStale(hit, status);

@@ -7,6 +7,8 @@ use http::header::HeaderName;
 use http::{HeaderValue, StatusCode};
 use oust::Reason;
 
+use super::small;
+
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// How a request was answered, to be told in one `Cache-Status` member.
@@ -59,9 +61,24 @@ impl CacheStatus {
         Self { fwd: Some(fwd), detail, ..Self::default() }
     }
 
-    /// The field value of the cache `name`, with the key if one is given. One allocation.
+    /// The field value of the cache `name`, with the key if one is given. One allocation at most.
     pub(crate) fn value(&self, name: &str, key: Option<&[u8]>) -> HeaderValue {
         let mut digits = itoa::Buffer::new();
+        // Nearly all of them.
+        if let Self {
+            hit: true,
+            fwd: None,
+            fwd_status: None,
+            ttl: Some(ttl),
+            stored: None,
+            collapsed: false,
+            detail: None,
+        } = self
+            && key.is_none()
+            && let Some(value) = small::value(&[name.as_bytes(), b"; hit; ttl=", digits.format(*ttl).as_bytes()])
+        {
+            return value;
+        }
         let mut out = Vec::with_capacity(64 + key.map_or(0, <[u8]>::len));
         out.extend_from_slice(name.as_bytes());
         if self.hit {

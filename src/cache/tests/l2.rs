@@ -65,7 +65,7 @@ impl Deep {
 
     pub(super) fn body(&self, url: &str) -> Option<Vec<u8>> {
         match self.look(url) {
-            Lookup::Hit(hit) => Some(hit.body().concat()),
+            Lookup::Hit(hit) => Some(hit.body().collect::<Vec<_>>().concat()),
             _ => None,
         }
     }
@@ -345,7 +345,7 @@ fn a_large_object_is_kept_in_the_second_tier_alone() {
     assert_eq!(deep.cache.stats().objects, 0);
     for _ in 0..4 {
         let Lookup::Hit(hit) = deep.look(A) else { panic!("not there") };
-        assert!(hit.body().concat() == body);
+        assert!(hit.body().collect::<Vec<_>>().concat() == body);
     }
     assert_eq!(deep.cache.stats().objects, 0);
     deep.purge_url(A);
@@ -435,7 +435,7 @@ fn a_revived_invalidate_stays_one() {
             }
             let again = deep.restarted();
             let Lookup::MustValidate(hit, reason) = again.look(A) else { panic!("{action:?} {swept}") };
-            assert_eq!(hit.body().concat(), b"a");
+            assert_eq!(hit.body().collect::<Vec<_>>().concat(), b"a");
             let expected = if action == Action::Soft { Reason::PurgedSoft } else { Reason::PurgedInvalidate };
             assert_eq!(reason, expected);
         }

@@ -119,7 +119,7 @@ impl Rig {
 
     fn body(&self, url: &str, request: &HeaderMap) -> Option<String> {
         match self.cache.lookup(&key(url), request) {
-            Lookup::Hit(hit) => Some(String::from_utf8(hit.body().concat()).unwrap()),
+            Lookup::Hit(hit) => Some(String::from_utf8(hit.body().collect::<Vec<_>>().concat()).unwrap()),
             _ => None,
         }
     }
@@ -733,7 +733,7 @@ fn large_bodies_are_kept_in_chunks() {
     assert_eq!(fill.finish(), Admit::Stored);
     let Lookup::Hit(hit) = rig.look(A) else { panic!() };
     assert_eq!(hit.body_len(), 500_000);
-    assert_eq!(hit.body().concat()[499_999], 49);
+    assert_eq!(hit.body().collect::<Vec<_>>().concat()[499_999], 49);
     rig.purge_url(A);
     rig.cache.sweep();
     assert!(rig.cache.stats().pinned_bytes > 500_000, "a reader holds it");

@@ -91,7 +91,7 @@ fn a_body_keeps_its_bytes_charged_when_its_hit_is_gone() {
     let rig = rig();
     store_tagged(&rig, A, vec![1; 500_000].into(), &[]);
     let Lookup::Hit(hit) = rig.cache.lookup(&key(A), &HeaderMap::new()) else { panic!() };
-    let body = hit.body();
+    let body: Vec<_> = hit.body().collect();
     drop(hit);
     rig.purge(Selector::All);
     rig.cache.sweep();

@@ -71,7 +71,8 @@ impl Front {
 
     async fn reply(&self, peer: Peer, mut request: Request<Incoming>) -> Response<Answered> {
         if request.method().as_str().eq_ignore_ascii_case("PURGE") {
-            return self.now.load_full().purge(peer, &request).await;
+            // Boxed, as all that is rare: the future of an answer is moved about.
+            return Box::pin(self.now.load_full().purge(peer, &request)).await;
         }
         if let Err(detail) = one_host(&mut request) {
             return refused(StatusCode::BAD_REQUEST, detail, Refused::Host);

@@ -3,19 +3,69 @@
 use std::net::IpAddr;
 
 use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
+use oust::Key;
+use oust_tower::Late;
+
+use crate::engine;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+/// What other names of claims begin with.
+const CLAIMS: &str = "x-forwarded-";
+
+/// What is said of the client of one request, once it is needed.
+#[derive(Debug)]
+pub(super) struct Forwarding {
+    pub(super) peer: IpAddr,
+    pub(super) trusted: bool,
+    /// By which the client came.
+    pub(super) scheme: &'static str,
+    /// Whether it may be stored: then the origin is told the scheme of its key.
+    pub(super) cacheable: bool,
+    /// Whether all was said already, but for that scheme.
+    pub(super) said: bool,
+}
+
+impl Forwarding {
+    /// Says it now.
+    pub(super) fn say(&mut self, headers: &mut HeaderMap) {
+        if !self.said {
+            forwarded(headers, self.peer, self.trusted, self.scheme);
+            headers.remove(header::EXPECT);
+            self.said = true;
+        }
+    }
+}
+
+impl Late for Forwarding {
+    fn sets(&self, name: &[u8]) -> bool {
+        sets(name)
+    }
+
+    fn add(mut self, key: Option<&Key>, headers: &mut HeaderMap) {
+        self.say(headers);
+        if let Some(key) = key.filter(|_| self.cacheable) {
+            // What is selected by `Vary` must be what the origin of this key is told.
+            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(engine::target(key).scheme));
+        }
+    }
+}
+
+/// Whether [`Forwarding`] has a say in this field.
+pub(super) fn sets(name: &[u8]) -> bool {
+    let starts = |with: &[u8]| name.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    let is = |whole: &HeaderName| name.eq_ignore_ascii_case(whole.as_str().as_bytes());
+    starts(CLAIMS.as_bytes()) || is(&FORWARDED) || is(&header::EXPECT)
+}
 
 /// Says who forwards, and for whom. Of what a client claims about that nothing is kept: it would reach the origin and, through its answer,
 /// everybody else. Of a trusted proxy's claims those count that are looked at here; others it may have passed on from its client unseen, and no
 /// key has them.
 pub(super) fn forwarded(headers: &mut HeaderMap, peer: IpAddr, trusted: bool, scheme: &'static str) {
-    let is_claim = |name: &&HeaderName| {
-        **name == FORWARDED || (name.as_str().starts_with("x-forwarded-") && **name != X_FORWARDED_FOR)
-    };
+    let is_claim =
+        |name: &&HeaderName| **name == FORWARDED || (name.as_str().starts_with(CLAIMS) && **name != X_FORWARDED_FOR);
     // Mostly there are none, and nothing is allocated.
     let claims: Vec<HeaderName> = headers.keys().filter(is_claim).cloned().collect();
     for name in claims {
@@ -40,6 +90,33 @@ mod tests {
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn what_is_said_is_announced() {
+        let claims = [
+            ("x-forwarded-for", "1"),
+            ("x-forwarded-host", "1"),
+            ("x-forwarded-port", "1"),
+            ("x-forwarded-anything", "1"),
+            ("x-forwarded-proto", "1"),
+            ("forwarded", "1"),
+            ("expect", "1"),
+            ("accept", "1"),
+            ("host", "1"),
+        ];
+        let before = headers(&claims);
+        for trusted in [false, true] {
+            let peer = "192.0.2.1".parse().unwrap();
+            let late = Forwarding { peer, trusted, scheme: "http", cacheable: true, said: false };
+            let mut after = before.clone();
+            late.add(Some(&Key::parse(b"https://h/").unwrap()), &mut after);
+            assert_eq!(after["x-forwarded-proto"], "https");
+            for (name, _) in claims {
+                assert!(sets(name.as_bytes()) || before.get(name) == after.get(name), "{name}");
+            }
+        }
+        assert!(!sets(b"accept-encoding") && sets(b"X-Forwarded-For"));
     }
 
     #[test]

@@ -14,7 +14,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::{self, HeaderValue};
-use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use oust::cache::Cache;
@@ -46,6 +45,8 @@ pub(crate) struct Proxy {
     /// By index of the site. Sites with the same settings share them.
     of_sites: Box<[Arc<Options>]>,
     server: Server,
+    /// Whether a site's keys depend on what is said of clients to origins.
+    keys_by_forwarding: bool,
 }
 
 /// What a client gets.
@@ -62,7 +63,8 @@ impl Answer for Proxy {
                 Ok(response) => response,
                 Err(never) => match never {},
             },
-            Ok(Route::Upgrade(upgrade)) => upgrade.pass(&self).await,
+            // Boxed: the future of every answer would have room for it, and is moved about.
+            Ok(Route::Upgrade(upgrade)) => Box::pin(upgrade.pass(&self)).await,
             Err(refusal) => refusal.into_response(&self.options),
         };
         tracing::debug!(peer = %peer.addr, ?version, status = response.status().as_u16(), "answered");
@@ -88,7 +90,10 @@ impl Proxy {
         let service = CacheLayer::new(cache.clone()).runtime(Fills).keys(keys).layer(Upstream::new(origins.clone()));
         let of_sites = site_options(config);
         let options = Arc::new(options(&config.http, &config.server, &Ttl::default()));
-        Self { cache, figures, origins, sites, service, options, of_sites, server: config.server.clone() }
+        let keys_by_forwarding =
+            config.sites.iter().flat_map(|site| &site.key.headers).any(|name| head::sets(name.as_bytes()));
+        let server = config.server.clone();
+        Self { cache, figures, origins, sites, service, options, of_sites, server, keys_by_forwarding }
     }
 
     /// Whether the other end may speak for its clients.
@@ -118,7 +123,8 @@ impl Proxy {
         }
         let upgrade = upgrade::Wanted::take(&mut parts);
         let headers = &mut parts.headers;
-        let authority = authority(&parts.uri, headers)?;
+        let authority = Authority::of(&parts.uri, headers)?;
+        let authority = authority.as_str()?;
         let (trusted, scheme) = (self.trusts(peer), self.scheme(peer, headers));
         // A trusted proxy's target may name the scheme of its own connection to us: what it says of its client's goes before.
         if parts.uri.scheme_str().is_some_and(|stated| stated != scheme && stated != peer.scheme()) {
@@ -126,32 +132,28 @@ impl Proxy {
         }
         // Before anything is said for the client, which must not be able to name it in `Connection`.
         fields::strip_hop_by_hop(headers);
-        head::forwarded(headers, peer.addr.ip(), trusted, scheme);
-        headers.remove(header::EXPECT);
+        let has_body = !http_body::Body::is_end_stream(&body);
+        let cacheable = matches!(parts.method, Method::GET | Method::HEAD) && !has_body;
+        let mut late = head::Forwarding { peer: peer.addr.ip(), trusted, scheme, cacheable, said: false };
+        if self.keys_by_forwarding {
+            late.say(headers);
+        }
 
         if parts.method == Method::OPTIONS && parts.uri.path() == "*" {
             return Err(Refusal::Options);
         }
         let path_and_query = parts.uri.path_and_query().map_or("/", |text| text.as_str());
-        let has_body = !http_body::Body::is_end_stream(&body);
         if let Some(wanted) = upgrade.filter(|_| !has_body) {
-            let (site, _) = engine::key(&self.sites, scheme, &authority, "/", headers)?;
+            late.say(headers);
+            let (site, _) = engine::key(&self.sites, scheme, authority, "/", headers)?;
             let path_and_query = path_and_query.to_owned();
             return Ok(Route::Upgrade(wanted.of(site, parts.method, path_and_query, parts.headers, parts.version)));
         }
-        let cacheable = matches!(parts.method, Method::GET | Method::HEAD) && !has_body;
-        let (key, site) = match engine::key(&self.sites, scheme, &authority, path_and_query, headers) {
-            Ok((key, site)) => {
-                if cacheable {
-                    // What is selected by `Vary` must be what the origin of this key is told.
-                    let scheme = engine::target(&key).scheme;
-                    headers.insert(head::X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-                }
-                (Ok(key), site)
-            }
+        let (key, site) = match engine::key(&self.sites, scheme, authority, path_and_query, headers) {
+            Ok((key, site)) => (Ok(key), site),
             // Too long to be stored, not to be answered; and what is no URL for us may be one for an origin, if nothing is to be stored.
             Err(reason) if reason == NoKey::TooLong || (!cacheable && reason != NoKey::UnknownHost) => {
-                let (key, site) = engine::key(&self.sites, scheme, &authority, "/", headers)?;
+                let (key, site) = engine::key(&self.sites, scheme, authority, "/", headers)?;
                 parts.extensions.insert(SiteKey(key));
                 (Err(upstream::told_no_key(reason)), site)
             }
@@ -159,7 +161,7 @@ impl Proxy {
         };
         let body = Body::stream(body, self.server.body_timeout);
         let options = self.of_sites.get(site).unwrap_or(&self.options);
-        Ok(Route::Cache(self.service.answer_as(Request::from_parts(parts, body), key, options)))
+        Ok(Route::Cache(self.service.answer_late(Request::from_parts(parts, body), key, options, late)))
     }
 }
 
@@ -219,22 +221,43 @@ pub(crate) fn refused(code: StatusCode, detail: &'static str, reason: Refused) -
     response
 }
 
-/// The host the request is for: that of an absolute target wins (RFC 9112 3.2.2), but `Host` must be there, once.
-fn authority(uri: &http::Uri, headers: &HeaderMap) -> Result<String, Refusal> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host,
-        (None, _) => return Err(Refusal::Bad("no Host")),
-        (Some(_), Some(_)) => return Err(Refusal::Bad("more than one Host")),
-    };
-    let text = match uri.authority() {
-        Some(authority) => authority.as_str(),
-        None => host.to_str().map_err(|_| Refusal::Bad("Host is no host"))?,
-    };
-    if text.is_empty() || text.contains('@') || (text.is_ascii() && text.parse::<Authority>().is_err()) {
-        return Err(Refusal::Bad("Host is no host"));
+/// The host a request is for, held without a copy.
+enum Authority {
+    Target(http::uri::Authority),
+    Host(HeaderValue),
+}
+
+impl Authority {
+    /// That of an absolute target wins (RFC 9112 3.2.2), but `Host` must be there, once.
+    fn of(uri: &http::Uri, headers: &HeaderMap) -> Result<Self, Refusal> {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => host,
+            (None, _) => return Err(Refusal::Bad("no Host")),
+            (Some(_), Some(_)) => return Err(Refusal::Bad("more than one Host")),
+        };
+        Ok(match uri.authority() {
+            Some(authority) => Self::Target(authority.clone()),
+            None => Self::Host(host.clone()),
+        })
     }
-    Ok(text.to_owned())
+
+    fn as_str(&self) -> Result<&str, Refusal> {
+        let text = match self {
+            Self::Target(authority) => authority.as_str(),
+            Self::Host(host) => host.to_str().map_err(|_| Refusal::Bad("Host is no host"))?,
+        };
+        // As nearly all are written; what is left to say of them the key says.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        let (name, port) = text.split_once(':').unwrap_or((text, ""));
+        if !name.is_empty() && name.bytes().all(plain) && port.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(text);
+        }
+        if text.is_empty() || text.contains('@') || (text.is_ascii() && text.parse::<http::uri::Authority>().is_err()) {
+            return Err(Refusal::Bad("Host is no host"));
+        }
+        Ok(text)
+    }
 }
 
 /// The scheme a trusted proxy says its client used.
