@@ -244,7 +244,8 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// Those of the disk. Nothing is lost but what is not written: the memory tier still has it.
+    /// Those of the disk since the last call, and if something found no room there. Nothing is lost but what is not written: the memory tier still has
+    /// it, and tries again when it is asked for or evicted.
     pub fn flush(&self) -> std::io::Result<()> {
         self.engine.l2.as_ref().map_or(Ok(()), |l2| self.engine.flush_l2(l2))
     }

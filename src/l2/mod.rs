@@ -89,6 +89,8 @@ pub(crate) struct Counters {
     pub(crate) written: AtomicU64,
     pub(crate) not_written: AtomicU64,
     pub(crate) read_errors: AtomicU64,
+    /// Objects that the device, or want of room there, kept from being written.
+    pub(crate) append_errors: AtomicU64,
     pub(crate) sync_errors: AtomicU64,
 }
 

@@ -147,10 +147,12 @@ impl Engine {
         l2.store.seal();
         l2.bury_condemned();
         l2.journal.flush().map_err(std::io::Error::other)?;
-        let errors = l2.store.stats().io_errors;
+        let errors = l2.store.stats().io_errors + l2.counters.append_errors.load(Ordering::Relaxed);
         match errors.saturating_sub(l2.told_errors.fetch_max(errors, Ordering::AcqRel)) {
             0 => Ok(()),
-            new => Err(std::io::Error::other(format!("{new} errors of the second tier's device since the last flush"))),
+            new => {
+                Err(std::io::Error::other(format!("{new} failures to write to the second tier since the last flush")))
+            }
         }
     }
 
@@ -266,7 +268,10 @@ impl L2 {
                 self.bury(&[record]);
                 false
             }
-            Err(_) => false,
+            Err(_) => {
+                self.counters.append_errors.fetch_add(1, Ordering::Relaxed);
+                false
+            }
         }
     }
 }

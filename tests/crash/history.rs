@@ -556,7 +556,11 @@ impl History {
                 Ok(())
             }
             Err(error) if !self.failing && !self.media.is_off() => Err(format!("a flush failed: {error}")),
-            Err(_) => Ok(()),
+            Err(_) => {
+                // What could not be written stays in memory, and is not tried again before it is asked for anew.
+                self.model.lost();
+                Ok(())
+            }
         }
     }
 }
