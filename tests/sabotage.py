@@ -2,12 +2,12 @@
 """Breaks the purge protocol one step at a time and expects the engine's tests, or the loss of power in `tests/crash.rs`, to notice.
 
     tests/sabotage.py            every sabotage below; exit 1 if a test suite passes on a broken protocol
-    tests/sabotage.py NAME ...   only these
+    tests/sabotage.py NAME ...   only these; with SABOTAGE_COPY=NAME several runs may go on beside each other
 
 Works on a copy of the engine under the target directory. A sabotage names one edit or more: a file, a text in it (which must occur exactly
 once) and what replaces it."""
 
-import os, pathlib, shutil, subprocess, sys
+import os, pathlib, shutil, signal, subprocess, sys, time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SABOTAGES = [
@@ -163,7 +163,7 @@ DEEP = {"ack before fsync"}
 
 def main():
     wanted = sys.argv[1:]
-    copy = ROOT / "target" / "sabotage"
+    copy = ROOT / "target" / os.environ.get("SABOTAGE_COPY", "sabotage")
     shutil.rmtree(copy / "src", ignore_errors=True)
     copy.mkdir(parents=True, exist_ok=True)
     # With new times of change: cargo goes by them, and the copy may hold what the last run broke.
@@ -184,10 +184,18 @@ def main():
     (copy / "Cargo.toml").write_text("\n".join(kept) + "\n")
     environment = dict(os.environ, CARGO_TARGET_DIR=str(copy / "target"), RUSTFLAGS="-Awarnings")
 
+    # A broken protocol may also hang: what takes several times as long as the sound one does not end.
+    patience = 600
+
     def run(*what):
+        tests = subprocess.Popen(["cargo", "test", "--quiet", *what], cwd=copy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                 text=True, start_new_session=True)
         try:
-            return subprocess.run(["cargo", "test", "--quiet", *what], cwd=copy, env=environment, capture_output=True, text=True, timeout=300)
+            out, err = tests.communicate(timeout=patience)
+            return subprocess.CompletedProcess(what, tests.returncode, out, err)
         except subprocess.TimeoutExpired:
+            os.killpg(tests.pid, signal.SIGKILL)
+            tests.communicate()
             return None
 
     def passes(deep):
@@ -197,7 +205,10 @@ def main():
             result = run("--test", "crash")
         return result
 
+    run("--no-run")
+    begun = time.monotonic()
     clean = passes(True)
+    patience = max(60, 2 * (time.monotonic() - begun))
     if clean is None or clean.returncode != 0:
         sys.exit("the tests fail without sabotage:\n" + ("" if clean is None else clean.stdout + clean.stderr))
     missed = 0
