@@ -107,7 +107,9 @@ SABOTAGES = [
 """, """        let Some(now) = l2.store.candidate_of(candidate) else { return };
         point("promote:swept-loaded");
         let swept = l2.swept_upto.load(Ordering::Acquire);
-"""),
+""",
+     # The order alone is no more than a second lock on the door: a sweep waits for the promotion's shard before it vouches for anything.
+     "src/l2/sweep.rs", "            self.pass_burials(l2);\n", ""),
     ("a lookup reads swept_upto after the entry", "src/l2/read.rs",
      "let effective = record.meta().seq.max(swept);\n            let Some((mark, soft_at)) = self.judge_record(key, &record, &candidate, effective, &snapshot) else {\n                missed",
      "let effective = record.meta().seq.max(swept).max(l2.swept_upto.load(Ordering::Acquire));\n            let Some((mark, soft_at)) = self.judge_record(key, &record, &candidate, effective, &snapshot) else {\n                missed"),
