@@ -2,7 +2,8 @@
 """Breaks the purge protocol one step at a time and expects the engine's tests, or the loss of power in `tests/crash.rs`, to notice.
 
     tests/sabotage.py            every sabotage below; exit 1 if a test suite passes on a broken protocol
-    tests/sabotage.py NAME ...   only these; with SABOTAGE_COPY=NAME several runs may go on beside each other
+    tests/sabotage.py NAME ...   only these
+    SABOTAGE_SHARD=0/2           only every second, beginning with the first, in a copy of its own: shards may run beside each other
 
 Works on a copy of the engine under the target directory. A sabotage names one edit or more: a file, a text in it (which must occur exactly
 once) and what replaces it."""
@@ -164,7 +165,8 @@ DEEP = {"ack before fsync"}
 
 def main():
     wanted = sys.argv[1:]
-    copy = ROOT / "target" / os.environ.get("SABOTAGE_COPY", "sabotage")
+    shard, shards = map(int, os.environ.get("SABOTAGE_SHARD", "0/1").split("/"))
+    copy = ROOT / "target" / f"sabotage-{shard}"
     shutil.rmtree(copy / "src", ignore_errors=True)
     copy.mkdir(parents=True, exist_ok=True)
     # With new times of change: cargo goes by them, and the copy may hold what the last run broke.
@@ -213,7 +215,7 @@ def main():
     if clean is None or clean.returncode != 0:
         sys.exit("the tests fail without sabotage:\n" + ("" if clean is None else clean.stdout + clean.stderr))
     missed = 0
-    for name, *edits in SABOTAGES:
+    for name, *edits in SABOTAGES[shard::shards]:
         if wanted and not any(want in name for want in wanted):
             continue
         for file, find, replace in zip(edits[::3], edits[1::3], edits[2::3]):
