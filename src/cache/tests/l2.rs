@@ -361,6 +361,17 @@ fn a_large_object_is_kept_in_the_second_tier_alone() {
 }
 
 #[test]
+fn an_unsafe_method_ends_what_is_on_its_way_to_the_second_tier() {
+    let deep = deep();
+    deep.store(A, "a");
+    deep.look(A);
+    deep.evict();
+    deep.cache.end_url(&key(A));
+    deep.cache.flush().unwrap();
+    assert!(!deep.hits(A));
+}
+
+#[test]
 fn an_unsafe_method_ends_its_url_in_both_tiers() {
     let deep = deep();
     deep.sink(A, "a");
