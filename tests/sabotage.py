@@ -156,8 +156,6 @@ SABOTAGES = [
     ("a reinsertion is not judged", "src/l2/write.rs",
      "let effective = record.meta().seq.max(swept);", "let effective = record.meta().seq.max(swept).max(snapshot.seq);"),
     ("swept is vouched for while somebody has a record dead in memory alone", "src/l2/sweep.rs", "            self.pass_burials(l2);\n", ""),
-    ("no pass of the append lock before the segments are asked", "src/l2/sweep.rs",
-     "            drop(l2.store.appender());\n", ""),
 ]
 # Those outside the second tier's own files that it takes a loss of power to notice.
 DEEP = {"ack before fsync"}
