@@ -37,10 +37,10 @@ pub(crate) const TICKS: i64 = 10;
 /// The strongest rule that took an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mark {
-    None,
-    Soft,
-    Invalidate,
-    Dead,
+    None = 0,
+    Soft = 1,
+    Invalidate = 2,
+    Dead = 3,
 }
 
 impl Mark {
@@ -51,6 +51,11 @@ impl Mark {
             2 => Self::Invalidate,
             _ => Self::Dead,
         }
+    }
+
+    /// The mark as two bits, here and on disk; the inverse of [`from_bits`](Self::from_bits).
+    pub(crate) fn bits(self) -> u8 {
+        self as u8
     }
 }
 

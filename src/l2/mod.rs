@@ -152,7 +152,7 @@ impl L2 {
     /// Tells the journal that records are dead, so that no restart brings them back.
     pub(super) fn bury(&self, records: &[RecordId]) {
         for &record in records {
-            self.journal.append(Entry::Mark { record, mark: mark_byte(Mark::Dead), at_ms: 0 });
+            self.journal.append(Entry::Mark { record, mark: Mark::Dead.bits(), at_ms: 0 });
         }
     }
 }
@@ -165,13 +165,3 @@ pub(crate) const WHOLE: u32 = u32::MAX;
 
 /// Numbers that are reserved ahead of the newest rule: more than the purges that can be between asking and publishing.
 pub(crate) const AHEAD: u64 = 1 << 18;
-
-/// A mark as the disk has it.
-pub(crate) fn mark_byte(mark: Mark) -> u8 {
-    match mark {
-        Mark::None => 0,
-        Mark::Soft => 1,
-        Mark::Invalidate => 2,
-        Mark::Dead => 3,
-    }
-}

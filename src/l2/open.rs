@@ -16,7 +16,7 @@ use super::history::Log;
 use super::pool::Pool;
 use super::sweep::Todo;
 use super::write::Rate;
-use super::{Counters, L2, WHOLE, codec, mark_byte};
+use super::{Counters, L2, WHOLE, codec};
 use crate::cache::Engine;
 use crate::config::BuildError;
 use crate::disk::journal::{self, Checkpoint, Journal, LivePurge, Replayed};
@@ -130,8 +130,10 @@ impl L2 {
             .map(|(segment, marks)| {
                 let mut strongest: HashMap<u32, Judged> = HashMap::new();
                 for (ordinal, mark, at_ms) in marks {
-                    let judged =
-                        Judged { mark: mark_of(mark), mark_at_ms: Some(i64::try_from(at_ms).unwrap_or(i64::MAX)) };
+                    let judged = Judged {
+                        mark: Mark::from_bits(u64::from(mark.min(3))),
+                        mark_at_ms: Some(i64::try_from(at_ms).unwrap_or(i64::MAX)),
+                    };
                     let held = strongest.entry(ordinal).or_insert(judged);
                     if judged.mark > held.mark {
                         *held = judged;
@@ -171,11 +173,11 @@ struct Marks(Arc<Store>);
 impl Checkpoint for Marks {
     fn marks(&self, out: &mut dyn FnMut(RecordId, u8, u64)) {
         self.0.marks(&mut |segment, ordinal, mark, at_ms| {
-            out(RecordId { segment, ordinal }, mark_byte(mark), u64::try_from(at_ms).unwrap_or(0));
+            out(RecordId { segment, ordinal }, mark.bits(), u64::try_from(at_ms).unwrap_or(0));
         });
         // After the marks: a segment that left the table before is among these, or gone.
         for segment in self.0.condemned() {
-            out(RecordId { segment, ordinal: WHOLE }, mark_byte(Mark::Dead), 0);
+            out(RecordId { segment, ordinal: WHOLE }, Mark::Dead.bits(), 0);
         }
     }
 }
@@ -280,14 +282,5 @@ impl Drop for Threads {
             // Numbers go on where they are only if all of them are known to be on disk; otherwise the next start skips a block.
             drop(l2.journal.close(engine.rules.load().seq));
         }
-    }
-}
-
-fn mark_of(byte: u8) -> Mark {
-    match byte {
-        0 => Mark::None,
-        1 => Mark::Soft,
-        2 => Mark::Invalidate,
-        _ => Mark::Dead,
     }
 }

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::L2;
 use super::scope::scopes;
-use super::{L2, mark_byte};
 use crate::cache::Engine;
 use crate::disk::journal::{Entry, JournalError, Position};
 use crate::disk::store::{Scope, Visited};
@@ -96,7 +96,7 @@ impl Engine {
                 let at_ms = rule.record.created_ms;
                 if l2.store.set_mark(url_hash, visited.id, mark, i64::try_from(at_ms).unwrap_or(i64::MAX)) {
                     rule.record.count_l2(visited.weight);
-                    l2.journal.append(Entry::Mark { record: visited.id, mark: mark_byte(mark), at_ms });
+                    l2.journal.append(Entry::Mark { record: visited.id, mark: mark.bits(), at_ms });
                 }
             }
         };

@@ -14,7 +14,7 @@ use zerocopy::little_endian::{I64, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::filter::Filter;
-use super::record::{ALIGN, MAJOR, MINOR, align, len64, mark_bits};
+use super::record::{ALIGN, MAJOR, MINOR, align, len64};
 use super::segment::{DATA_AT, OpenKey, PlaceOf, Places};
 use super::types::Scope;
 use crate::entry::Mark;
@@ -260,7 +260,7 @@ pub(crate) fn build(keys: &[OpenKey], places: &Places) -> (Vec<u8>, u32) {
             soft_at_ms: I64::new(key.soft_at_ms),
             keys_at: U32::new(start),
             key_len: U16::new(u16::try_from(key.key.len()).unwrap_or(u16::MAX)),
-            mark: mark_bits(key.mark),
+            mark: key.mark.bits(),
             reserved: 0,
             vary_len: len32(&key.vary),
             tags_len: len32(&key.tags),

@@ -17,7 +17,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{RwLock, RwLockUpgradableReadGuard};
 use smallvec::SmallVec;
 
-use super::record::mark_bits;
 use crate::entry::Mark;
 
 const SHARDS: usize = 256;
@@ -46,7 +45,7 @@ impl Entry {
     pub(crate) fn new(slot: u32, ordinal: u32, mark: Mark) -> Self {
         Self(
             OCCUPIED
-                | u64::from(mark_bits(mark)) << MARK_SHIFT
+                | u64::from(mark.bits()) << MARK_SHIFT
                 | u64::from(ordinal & (LIMIT - 1)) << ORDINAL_SHIFT
                 | u64::from(slot) << SLOT_SHIFT,
         )
@@ -72,7 +71,7 @@ impl Entry {
         self.0 & PLACE == other.0 & PLACE
     }
     fn with_mark(self, mark: Mark) -> Self {
-        Self(self.0 & !(3 << MARK_SHIFT) | u64::from(mark_bits(mark)) << MARK_SHIFT)
+        Self(self.0 & !(3 << MARK_SHIFT) | u64::from(mark.bits()) << MARK_SHIFT)
     }
 }
 

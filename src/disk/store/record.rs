@@ -179,7 +179,7 @@ pub(crate) fn encode_front(parts: &RecordParts<'_>, place: Place, out: &mut Vec<
         head_len: len(parts.head),
         status: U16::new(meta.status),
         flags: if meta.must_revalidate { MUST_REVALIDATE } else { 0 } | if meta.no_cache { NO_CACHE } else { 0 },
-        mark: mark_bits(meta.mark),
+        mark: meta.mark.bits(),
         body_crc: U32::new(body_crc),
         reserved: [0; 12],
         header_crc: U32::new(0),
@@ -312,16 +312,6 @@ pub(crate) fn decode_front(bytes: &[u8], epoch: u64, segment: u32, ordinal: u32)
         stale_if_error_s: header.stale_if_error_s.get(),
     };
     Ok(Decoded { place, meta, key, vary, tags, head, body: body_at..body_end, total, body_crc: header.body_crc.get() })
-}
-
-/// The mark as two bits, the inverse of [`Mark::from_bits`].
-pub(crate) fn mark_bits(mark: Mark) -> u8 {
-    match mark {
-        Mark::None => 0,
-        Mark::Soft => 1,
-        Mark::Invalidate => 2,
-        Mark::Dead => 3,
-    }
 }
 
 /// The next multiple of [`ALIGN`].
