@@ -111,6 +111,12 @@ SABOTAGES = [
 """,
      # The order alone is no more than a second lock on the door: a sweep waits for the promotion's shard before it vouches for anything.
      "src/l2/sweep.rs", "            self.pass_burials(l2);\n", ""),
+    ("no pass of the append lock before the segments are asked", "src/l2/sweep.rs",
+     """            drop(l2.store.try_appender().unwrap_or_else(|| {
+                point("l2:append-blocked");
+                l2.store.appender()
+            }));
+""", ""),
     ("a lookup reads swept_upto after the entry", "src/l2/read.rs",
      "let effective = record.meta().seq.max(swept);\n            let Some((mark, soft_at)) = self.judge_record(key, &record, &candidate, effective, &snapshot) else {\n                missed",
      "let effective = record.meta().seq.max(swept).max(l2.swept_upto.load(Ordering::Acquire));\n            let Some((mark, soft_at)) = self.judge_record(key, &record, &candidate, effective, &snapshot) else {\n                missed"),
@@ -156,6 +162,12 @@ SABOTAGES = [
     ("a reinsertion is not judged", "src/l2/write.rs",
      "let effective = record.meta().seq.max(swept);", "let effective = record.meta().seq.max(swept).max(snapshot.seq);"),
     ("swept is vouched for while somebody has a record dead in memory alone", "src/l2/sweep.rs", "            self.pass_burials(l2);\n", ""),
+    ("no pass of the append lock before the segments are asked", "src/l2/sweep.rs",
+     """            drop(l2.store.try_appender().unwrap_or_else(|| {
+                point("l2:append-blocked");
+                l2.store.appender()
+            }));
+""", ""),
 ]
 # Those outside the second tier's own files that it takes a loss of power to notice.
 DEEP = {"ack before fsync"}

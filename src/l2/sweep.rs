@@ -45,7 +45,10 @@ impl Engine {
         let upto = todo.upto;
         if todo.unsynced.is_none_or(|(_, synced)| synced < upto) {
             // Appends that judged by an older snapshot have finished then.
-            drop(l2.store.appender());
+            drop(l2.store.try_appender().unwrap_or_else(|| {
+                point("l2:append-blocked");
+                l2.store.appender()
+            }));
             point("l2:sweep-passed");
             let done = todo.unsynced.map_or(0, |(_, upto)| upto);
             self.end_records(l2, &todo.rules, done, upto);

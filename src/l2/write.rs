@@ -185,6 +185,7 @@ impl Engine {
         if mark == Mark::Dead || entry.no_demote() {
             return false;
         }
+        point("write:judged");
         let body = body_of(entry);
         let appended = appender.append_under(&self.record_of(entry, &body, snapshot.seq, mark), || {
             point("write:appended");

@@ -302,6 +302,40 @@ fn a_purge_while_a_record_is_written_takes_it() {
 }
 
 #[test]
+fn a_sweep_waits_for_what_was_judged_before_its_rules() {
+    let deep = deep();
+    deep.store(A, "a");
+    deep.look(A);
+    let (judged, is_judged) = mpsc::channel();
+    let (go, goes) = mpsc::channel();
+    let cache = deep.cache.clone();
+    let write = std::thread::spawn(move || {
+        at("write:judged", move || {
+            judged.send(()).unwrap();
+            goes.recv().unwrap();
+        });
+        cache.flush().unwrap();
+    });
+    is_judged.recv().unwrap();
+    deep.purge_from(Selector::Url(A.into()), Action::Delete, L2);
+    let (stands, has_stopped) = mpsc::channel();
+    let (asked, cache) = (stands.clone(), deep.cache.clone());
+    let sweep = std::thread::spawn(move || {
+        at("l2:append-blocked", move || stands.send(()).unwrap());
+        // One that does not wait comes this far, and has seen nothing to mark.
+        at("l2:sweep-marked", move || asked.send(()).unwrap_or_default());
+        cache.sweep();
+    });
+    has_stopped.recv().unwrap();
+    go.send(()).unwrap();
+    write.join().unwrap();
+    sweep.join().unwrap();
+    assert!(!deep.in_l2(A));
+    deep.leave_edge(A);
+    assert!(!deep.hits(A));
+}
+
+#[test]
 fn i5_a_newer_response_ends_what_is_stored_queued_or_being_written() {
     // Stored.
     let deep = deep();

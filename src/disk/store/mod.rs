@@ -366,6 +366,11 @@ impl Store {
         Appender::new(self, self.writer.lock())
     }
 
+    /// The append lock, if nobody has it.
+    pub(crate) fn try_appender(&self) -> Option<Appender<'_>> {
+        self.writer.try_lock().map(|writer| Appender::new(self, writer))
+    }
+
     fn segment(&self, id: u32) -> Option<Arc<Segment>> {
         self.table.load().by_id(id).cloned()
     }
