@@ -246,7 +246,7 @@ fn members(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 
 /// A 206 is a piece of something else, a 304 no response of its own, a 416 an answer to one request's range; RFC 6585 forbids to store its four.
 fn is_never_stored(status: StatusCode) -> bool {
-    status.is_informational() || matches!(status.as_u16(), 206 | 304 | 416 | 428 | 429 | 431 | 511)
+    status.is_informational() || matches!(status.as_u16(), 206 | 304 | 400 | 408 | 413 | 416 | 417 | 421 | 428 | 429 | 431 | 511)
 }
 
 /// Statuses that are cacheable without being told (RFC 9110 15.1), but for 206.

@@ -17,18 +17,31 @@ pub struct Failure {
     status: StatusCode,
     detail: &'static str,
     retry_after: Option<u64>,
+    may_be_done: bool,
 }
 
 impl Failure {
     /// A failure told by `status` and the word `detail`.
     pub fn new(status: StatusCode, detail: &'static str) -> Self {
-        Self { status, detail, retry_after: None }
+        Self { status, detail, retry_after: None, may_be_done: false }
     }
 
     /// Clients are told to come back after so many seconds.
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
+    }
+
+    /// The request was sent whole, and may have been carried out although no answer came: what an unsafe one may have changed is ended as if it had
+    /// succeeded (RFC 9111 4.4 asks for that when the answer says so; it forbids it at no time).
+    pub fn may_be_done(mut self) -> Self {
+        self.may_be_done = true;
+        self
+    }
+
+    /// Whether the request may have been carried out.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.may_be_done
     }
 
     /// The status clients are told.
@@ -48,10 +61,10 @@ impl Failure {
 
     /// It answered 304 to a request that was not conditional.
     pub(crate) const NONSENSE: Self =
-        Self { status: StatusCode::BAD_GATEWAY, detail: "origin-nonsense", retry_after: None };
+        Self { status: StatusCode::BAD_GATEWAY, detail: "origin-nonsense", retry_after: None, may_be_done: true };
     /// It failed and did not say how.
     pub(crate) const UNKNOWN: Self =
-        Self { status: StatusCode::BAD_GATEWAY, detail: "origin-failed", retry_after: None };
+        Self { status: StatusCode::BAD_GATEWAY, detail: "origin-failed", retry_after: None, may_be_done: true };
 
     /// What an error of an inner service says.
     pub(crate) fn of(error: impl Into<BoxError>) -> Self {

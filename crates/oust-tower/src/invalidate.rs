@@ -22,6 +22,13 @@ impl Invalidation {
         may_change(&request.method).then(|| Self { request: request.clone() })
     }
 
+    /// Ends the request's own URL, since it may have been carried out.
+    pub(crate) fn in_doubt<K, R>(self, shared: &Shared<K, R>, key: Option<&Key>) {
+        if let Some(key) = key {
+            shared.cache.end_url(key);
+        }
+    }
+
     /// Ends what the answer to the request says. When this is ready, no later lookup finds it, and no fill in flight stores it.
     ///
     /// # Errors

@@ -308,6 +308,9 @@ impl<S, K: KeyFor, R: Runtime> Pass<S, K, R> {
             }
             Err(failure) => {
                 shared.keys.event(Event::Failed);
+                if let Some(invalidation) = invalidation.filter(|_| failure.is_in_doubt()) {
+                    invalidation.in_doubt(&shared, key.as_ref());
+                }
                 ask::failed(&options, failure.status(), failure, status, key.as_ref())
             }
         }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::header;
+use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use subtle::{Choice, ConstantTimeEq};
 
@@ -77,6 +77,10 @@ impl Guard {
                 "without tokens the admin API answers to loopback host names only, so that no web page may purge",
             ));
         }
+        // Under a loopback name of ours it sends simple requests too, of which a browser tells whose they are.
+        if self.tokens.is_empty() && is_of_a_foreign_page(headers) {
+            return Err(Problem::new(StatusCode::FORBIDDEN, "without tokens the admin API answers to no web page"));
+        }
         Ok(())
     }
 
@@ -103,6 +107,19 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
 }
 
+/// Whether a browser says that a page of another origin asks: a foreign `Origin`, or `Sec-Fetch-Site` of something that was not typed in or of
+/// this very address.
+fn is_of_a_foreign_page(headers: &HeaderMap) -> bool {
+    let fetched = headers.get_all("sec-fetch-site").iter().any(|site| site != "same-origin" && site != "none");
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+    let own = |origin: &HeaderValue| {
+        let origin = origin.as_bytes();
+        let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+        authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+    };
+    fetched || !headers.get_all(header::ORIGIN).iter().all(own)
+}
+
 fn has_loopback_host(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
@@ -116,7 +133,6 @@ fn has_loopback_host(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn with(name: header::HeaderName, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
@@ -129,6 +145,26 @@ mod tests {
         }
         for bad in ["evil.example", "localhost.evil.example", "10.0.0.1", "[::2]", "127.0.0.1.evil.example", ""] {
             assert!(!has_loopback_host(&with(header::HOST, bad)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_origins() {
+        let host = "127.0.0.1:8081";
+        for (name, value, foreign) in [
+            ("origin", "http://127.0.0.1:8081", false),
+            ("origin", "http://127.0.0.1:9000", true),
+            ("origin", "https://evil.example", true),
+            ("origin", "null", true),
+            ("sec-fetch-site", "none", false),
+            ("sec-fetch-site", "same-origin", false),
+            ("sec-fetch-site", "same-site", true),
+            ("sec-fetch-site", "cross-site", true),
+            ("accept", "x", false),
+        ] {
+            let mut headers = with(header::HOST, host);
+            headers.insert(name, HeaderValue::from_static(value));
+            assert_eq!(is_of_a_foreign_page(&headers), foreign, "{name}: {value}");
         }
     }
 

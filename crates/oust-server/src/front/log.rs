@@ -228,9 +228,31 @@ impl Line {
             referer: text(&self.referer),
         };
         // Into memory, of strings and numbers: it does not fail.
-        if serde_json::to_writer(&mut *to, &written).is_ok() {
+        if written.serialize(&mut serde_json::Serializer::with_formatter(&mut *to, Plain)).is_ok() {
             to.push(b'\n');
         }
+    }
+}
+
+/// JSON in which no byte is one that a terminal acts upon: DEL, the control characters beyond ASCII, and what turns the direction of text are escaped
+/// as well. JSON itself asks for that below 0x20 only.
+struct Plain;
+
+impl serde_json::ser::Formatter for Plain {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, to: &mut W, fragment: &str) -> io::Result<()> {
+        let acts = |char: char| {
+            char.is_control()
+                || matches!(char, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        };
+        let mut rest = fragment;
+        while let Some((at, char)) = rest.char_indices().find(|&(_, char)| acts(char)) {
+            let (before, from) = rest.split_at(at);
+            to.write_all(before.as_bytes())?;
+            // All of them are of one UTF-16 unit.
+            write!(to, "\\u{:04x}", u32::from(char))?;
+            rest = from.get(char.len_utf8()..).unwrap_or_default();
+        }
+        to.write_all(rest.as_bytes())
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) enum Failure {
     Tls,
     /// It took too long to begin its answer.
     Timeout,
+    /// The request's own body did not come, or broke off: there was nothing to be answered.
+    Unasked,
     /// The connection ended before an answer.
     Reset,
     /// What it sent is no HTTP, or an answer to a question that was not asked.
@@ -33,10 +35,15 @@ impl Failure {
     /// The status a client is told when nothing stored may stand in.
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::Timeout | Self::ConnectTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Timeout | Self::Unasked | Self::ConnectTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Down | Self::Tls | Self::Reset | Self::Nonsense | Self::Nobody => StatusCode::BAD_GATEWAY,
         }
+    }
+
+    /// Whether the request was sent whole, so that it may have been carried out.
+    pub(crate) fn is_in_doubt(self) -> bool {
+        matches!(self, Self::Timeout | Self::Reset | Self::Nonsense)
     }
 
     /// Seconds after which asking again makes sense, for `Retry-After`.
@@ -51,6 +58,7 @@ impl Failure {
             Self::ConnectTimeout => "origin-connect-timeout",
             Self::Tls => "origin-tls",
             Self::Timeout => "origin-timeout",
+            Self::Unasked => "client-body",
             Self::Reset => "origin-reset",
             Self::Nonsense => "origin-nonsense",
             Self::Busy => "origin-busy",

@@ -201,7 +201,7 @@ impl Origins {
             body = match refused.unsent {
                 Some(unsent) => Some(unsent),
                 None if safe && failure == Failure::Reset => None,
-                None => return Err(failure),
+                None => return Err(if refused.by_client { Failure::Unasked } else { failure }),
             };
             if refused.reused && failure == Failure::Reset && !fresh {
                 // An origin may close an idle connection in the moment it is used again.

@@ -15,9 +15,25 @@ const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 /// What other names of claims begin with.
 const CLAIMS: &str = "x-forwarded-";
 
+/// What frameworks take for the method, the host or the path of a request in place of those that it has. No key has them: what an origin makes of
+/// them must not be stored under the URL that was asked for. Those
+/// that a site has in its key are the exception.
+const OVERRIDES: [&str; 10] = [
+    "x-original-url",
+    "x-original-host",
+    "x-rewrite-url",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-http-host-override",
+    "x-host",
+    "x-url-scheme",
+    "front-end-https",
+];
+
 /// What is said of the client of one request, once it is needed.
 #[derive(Debug)]
-pub(super) struct Forwarding {
+pub(super) struct Forwarding<'a> {
     pub(super) peer: IpAddr,
     pub(super) trusted: bool,
     /// By which the client came.
@@ -26,9 +42,15 @@ pub(super) struct Forwarding {
     pub(super) cacheable: bool,
     /// Whether all was said already, but for that scheme.
     pub(super) said: bool,
+    /// Fields that are in keys.
+    pub(super) keyed: &'a [String],
 }
 
-impl Forwarding {
+impl Forwarding<'_> {
+    fn overrides(&self) -> impl Iterator<Item = &'static str> {
+        OVERRIDES.into_iter().filter(|name| !self.keyed.iter().any(|keyed| keyed.eq_ignore_ascii_case(name)))
+    }
+
     /// Says it now.
     pub(super) fn say(&mut self, headers: &mut HeaderMap) {
         if !self.said {
@@ -39,13 +61,16 @@ impl Forwarding {
     }
 }
 
-impl Late for Forwarding {
+impl Late for Forwarding<'_> {
     fn sets(&self, name: &[u8]) -> bool {
-        sets(name)
+        sets(name) || is_override(name)
     }
 
     fn add(mut self, key: Option<&Key>, headers: &mut HeaderMap) {
         self.say(headers);
+        if self.cacheable && headers.keys().any(|name| is_override(name.as_str().as_bytes())) {
+            self.overrides().for_each(|name| drop(headers.remove(name)));
+        }
         if let Some(key) = key.filter(|_| self.cacheable) {
             // What is selected by `Vary` must be what the origin of this key is told.
             headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(engine::target(key).scheme));
@@ -58,6 +83,10 @@ pub(super) fn sets(name: &[u8]) -> bool {
     let starts = |with: &[u8]| name.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
     let is = |whole: &HeaderName| name.eq_ignore_ascii_case(whole.as_str().as_bytes());
     starts(CLAIMS.as_bytes()) || is(&FORWARDED) || is(&header::EXPECT)
+}
+
+fn is_override(name: &[u8]) -> bool {
+    OVERRIDES.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
 }
 
 /// Says who forwards, and for whom. Of what a client claims about that nothing is kept: it would reach the origin and, through its answer,
@@ -102,18 +131,22 @@ mod tests {
             ("x-forwarded-proto", "1"),
             ("forwarded", "1"),
             ("expect", "1"),
+            ("x-original-url", "1"),
+            ("x-http-method-override", "1"),
             ("accept", "1"),
             ("host", "1"),
         ];
         let before = headers(&claims);
         for trusted in [false, true] {
             let peer = "192.0.2.1".parse().unwrap();
-            let late = Forwarding { peer, trusted, scheme: "http", cacheable: true, said: false };
+            let late = Forwarding { peer, trusted, scheme: "http", cacheable: true, said: false, keyed: &[] };
             let mut after = before.clone();
             late.add(Some(&Key::parse(b"https://h/").unwrap()), &mut after);
             assert_eq!(after["x-forwarded-proto"], "https");
             for (name, _) in claims {
-                assert!(sets(name.as_bytes()) || before.get(name) == after.get(name), "{name}");
+                let announced = sets(name.as_bytes()) || is_override(name.as_bytes());
+                assert!(announced || before.get(name) == after.get(name), "{name}");
+                assert!(!is_override(name.as_bytes()) || !after.contains_key(name), "{name}");
             }
         }
         assert!(!sets(b"accept-encoding") && sets(b"X-Forwarded-For"));

@@ -45,6 +45,8 @@ pub(crate) struct Proxy {
     /// By index of the site. Sites with the same settings share them.
     of_sites: Box<[Arc<Options>]>,
     server: Server,
+    /// Fields that any site's keys hold.
+    keyed: Box<[String]>,
     /// Whether a site's keys depend on what is said of clients to origins.
     keys_by_forwarding: bool,
 }
@@ -90,10 +92,10 @@ impl Proxy {
         let service = CacheLayer::new(cache.clone()).runtime(Fills).keys(keys).layer(Upstream::new(origins.clone()));
         let of_sites = site_options(config);
         let options = Arc::new(options(&config.http, &config.server, &Ttl::default()));
-        let keys_by_forwarding =
-            config.sites.iter().flat_map(|site| &site.key.headers).any(|name| head::sets(name.as_bytes()));
+        let keyed: Box<[String]> = config.sites.iter().flat_map(|site| &site.key.headers).cloned().collect();
+        let keys_by_forwarding = keyed.iter().any(|name| head::sets(name.as_bytes()));
         let server = config.server.clone();
-        Self { cache, figures, origins, sites, service, options, of_sites, server, keys_by_forwarding }
+        Self { cache, figures, origins, sites, service, options, of_sites, server, keyed, keys_by_forwarding }
     }
 
     /// Whether the other end may speak for its clients.
@@ -134,7 +136,7 @@ impl Proxy {
         fields::strip_hop_by_hop(headers);
         let has_body = !http_body::Body::is_end_stream(&body);
         let cacheable = matches!(parts.method, Method::GET | Method::HEAD) && !has_body;
-        let mut late = head::Forwarding { peer: peer.addr.ip(), trusted, scheme, cacheable, said: false };
+        let mut late = head::Forwarding { peer: peer.addr.ip(), trusted, scheme, cacheable, said: false, keyed: &self.keyed };
         if self.keys_by_forwarding {
             late.say(headers);
         }

@@ -41,7 +41,7 @@ impl Wanted {
         }
         let mut protocols = parts.headers.get_all(header::UPGRADE).iter();
         let (Some(protocol), None) = (protocols.next(), protocols.next()) else { return None };
-        if !asks(&parts.headers) {
+        if !asks(&parts.headers) || is_http(protocol.as_bytes()) {
             return None;
         }
         let protocol = protocol.clone();
@@ -115,6 +115,15 @@ impl Upgrade {
         *response.headers_mut() = headers;
         response
     }
+}
+
+/// Whether any protocol of the list is HTTP again, or TLS: behind a connection that is joined its requests would be seen by nobody here, whatever
+/// else was offered beside it.
+fn is_http(protocols: &[u8]) -> bool {
+    protocols.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).any(|protocol| {
+        let name = protocol.split(|&byte| byte == b'/').next().unwrap_or_default();
+        [&b"h2c"[..], b"h2", b"h3", b"http", b"tls"].iter().any(|http| name.eq_ignore_ascii_case(http))
+    })
 }
 
 /// Whether `Connection` names `upgrade`, without which the field is not meant for us (RFC 9110 7.8).

@@ -55,6 +55,7 @@ impl Service<Request<Body>> for Upstream {
 /// A failure as clients are told of it.
 fn told(failure: Failure) -> oust_tower::Failure {
     let told = oust_tower::Failure::new(failure.status(), failure.as_str());
+    let told = if failure.is_in_doubt() { told.may_be_done() } else { told };
     failure.retry_after().map_or(told, |seconds| told.retry_after(seconds))
 }
 

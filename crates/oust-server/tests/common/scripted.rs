@@ -135,6 +135,11 @@ pub fn certified(names: &[&str]) -> Certified {
 }
 
 impl Certified {
+    /// Its private key (PKCS #8).
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
     /// The settings of a server that shows it and offers these protocols.
     pub fn server(&self, protocols: &[&str]) -> ServerConfig {
         let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
