@@ -245,6 +245,8 @@ fn members(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 }
 
 /// A 206 is a piece of something else, a 304 no response of its own, a 416 an answer to one request's range; RFC 6585 forbids to store its four.
+/// 400, 408, 413, 417 and 421 are about the request: a field of it that no key has may have provoked them, and then they are no answer to anybody
+/// else's (cache-poisoned denial of service).
 fn is_never_stored(status: StatusCode) -> bool {
     status.is_informational() || matches!(status.as_u16(), 206 | 304 | 400 | 408 | 413 | 416 | 417 | 421 | 428 | 429 | 431 | 511)
 }

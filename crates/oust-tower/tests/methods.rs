@@ -43,6 +43,26 @@ async fn one_that_fails_or_is_safe_ends_nothing() {
     assert_eq!(rig.hit("/a", &[]).await.text(), "kept");
 }
 
+/// RFC 9111 4.4 asks for it when the answer is a success; nobody knows that here.
+#[tokio::test]
+async fn one_that_may_have_been_carried_out_ends_its_target_alone() {
+    let mut rig = rig();
+    for path in ["/a", "/b"] {
+        rig.fill(path, FRESH, "old").await;
+    }
+    let lost = rig.send("POST", "/a", &[], "x");
+    rig.asked().await.leave_in_doubt(504, "origin-timeout");
+    let lost = whole(lost).await;
+    assert_eq!((lost.status, lost.cache_status()), (504, "oust; fwd=method; detail=origin-timeout"));
+    assert_eq!(rig.fill("/a", FRESH, "new").await.text(), "new");
+    assert_eq!(rig.hit("/b", &[]).await.text(), "old");
+    // A safe one changes nothing.
+    let safe = rig.send("OPTIONS", "/b", &[], "");
+    rig.asked().await.leave_in_doubt(504, "origin-timeout");
+    whole(safe).await;
+    assert_eq!(rig.hit("/b", &[]).await.text(), "old");
+}
+
 #[tokio::test]
 async fn all_variants_end() {
     let mut rig = rig();

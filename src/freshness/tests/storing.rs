@@ -21,6 +21,12 @@ fn what_is_not_stored() {
         ("3.3", 206, &[], &[FRESH], Skip::Status),
         ("3.3", 416, &[], &[FRESH, ("content-range", "bytes */2")], Skip::Status),
         ("3.4", 304, &[], &[FRESH], Skip::Status),
+        // What a request that is wrong provoked, by fields that no key has (CPDoS).
+        ("9110 15.5.1", 400, &[], &[("cache-control", "public, max-age=10")], Skip::Status),
+        ("9110 15.5.9", 408, &[], &[FRESH], Skip::Status),
+        ("9110 15.5.14", 413, &[], &[FRESH], Skip::Status),
+        ("9110 15.5.18", 417, &[], &[FRESH], Skip::Status),
+        ("9110 15.5.20", 421, &[], &[FRESH], Skip::Status),
         ("6585 3", 428, &[], &[FRESH], Skip::Status),
         ("6585 4", 429, &[], &[FRESH], Skip::Status),
         ("6585 5", 431, &[], &[FRESH], Skip::Status),

@@ -35,7 +35,8 @@ impl Failure {
     /// The status a client is told when nothing stored may stand in.
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::Timeout | Self::Unasked | Self::ConnectTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Timeout | Self::ConnectTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unasked => StatusCode::BAD_REQUEST,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Down | Self::Tls | Self::Reset | Self::Nonsense | Self::Nobody => StatusCode::BAD_GATEWAY,
         }

@@ -260,6 +260,10 @@ impl Upstream {
             request.headers_mut().remove(header::HOST);
         } else {
             *request.uri_mut() = Uri::builder().path_and_query(call.path_and_query).build()?;
+            if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+                // Said here: of a GET or HEAD hyper would leave the body out in silence.
+                request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
             request.headers_mut().insert(header::HOST, HeaderValue::from_str(call.authority)?);
         }
         Ok(request)
@@ -314,7 +318,8 @@ fn nonsense(response: &Response<Incoming>, may_switch: bool) -> Option<&'static 
     } else if headers
         .get_all(header::TRANSFER_ENCODING)
         .iter()
-        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        .enumerate()
+        .any(|(at, coding)| at > 0 || !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
     {
         // Nobody offered another, and nobody here undoes it: stored, it would be taken for the content.
         Some("a transfer coding that was not asked for")

@@ -136,7 +136,8 @@ impl Proxy {
         fields::strip_hop_by_hop(headers);
         let has_body = !http_body::Body::is_end_stream(&body);
         let cacheable = matches!(parts.method, Method::GET | Method::HEAD) && !has_body;
-        let mut late = head::Forwarding { peer: peer.addr.ip(), trusted, scheme, cacheable, said: false, keyed: &self.keyed };
+        let mut late =
+            head::Forwarding { peer: peer.addr.ip(), trusted, scheme, cacheable, said: false, keyed: &self.keyed };
         if self.keys_by_forwarding {
             late.say(headers);
         }

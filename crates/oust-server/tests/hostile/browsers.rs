@@ -48,7 +48,15 @@ fn no_page_of_another_origin_is_answered() {
 fn no_other_name_is_answered() {
     let origin = Origin::versions();
     let oust = Oust::before(&origin);
-    for host in ["evil.test", "localhost.evil.test", "localhost@evil.test", "0x7f.1", "[::ffff:10.0.0.1]", "", "localhost, evil.test"] {
+    for host in [
+        "evil.test",
+        "localhost.evil.test",
+        "localhost@evil.test",
+        "0x7f.1",
+        "[::ffff:10.0.0.1]",
+        "",
+        "localhost, evil.test",
+    ] {
         let answer = request(oust.admin, "POST", "/v1/reload", &[("Host", host)], b"");
         assert!([400, 403].contains(&answer.status), "{host}: {}", answer.status);
     }

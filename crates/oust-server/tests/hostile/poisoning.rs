@@ -8,12 +8,28 @@ use super::wire::{all, plain, statuses};
 fn believer() -> Origin {
     Origin::start(|seen, reply| {
         let fields = [
-            "x-forwarded-host", "x-forwarded-scheme", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-prefix",
-            "x-forwarded-server", "x-forwarded-path", "x-forwarded-ssl", "forwarded", "x-original-url", "x-rewrite-url",
-            "x-original-host", "x-host", "x-http-host-override", "x-http-method-override", "x-http-method",
-            "x-method-override", "x-url-scheme", "front-end-https",
+            "x-forwarded-host",
+            "x-forwarded-scheme",
+            "x-forwarded-proto",
+            "x-forwarded-port",
+            "x-forwarded-prefix",
+            "x-forwarded-server",
+            "x-forwarded-path",
+            "x-forwarded-ssl",
+            "forwarded",
+            "x-original-url",
+            "x-rewrite-url",
+            "x-original-host",
+            "x-host",
+            "x-http-host-override",
+            "x-http-method-override",
+            "x-http-method",
+            "x-method-override",
+            "x-url-scheme",
+            "front-end-https",
         ];
-        let seen_fields: Vec<_> = fields.iter().filter_map(|name| Some(format!("{name}={}", seen.header(name)?))).collect();
+        let seen_fields: Vec<_> =
+            fields.iter().filter_map(|name| Some(format!("{name}={}", seen.header(name)?))).collect();
         reply.send(200, &[("Cache-Control", "max-age=60")], &format!("{} {}", seen.target, seen_fields.join(" ")));
     })
 }
@@ -56,7 +72,8 @@ fn claims_about_host_scheme_method_and_path_are_not_asked_with() {
         // By HTTP/2 as well.
         let path = format!("/2/{number}");
         let lower = name.to_ascii_lowercase();
-        let end = ask(super::wire::plain(oust.listen), &get(path.as_bytes(), &[(lower.as_bytes(), value.as_bytes())]), None);
+        let end =
+            ask(super::wire::plain(oust.listen), &get(path.as_bytes(), &[(lower.as_bytes(), value.as_bytes())]), None);
         assert_eq!(end.text(), format!("{path} x-forwarded-proto=http"), "{name}");
     }
     // What is not stored may be overridden: that is a matter between client and origin.
@@ -68,7 +85,8 @@ fn claims_about_host_scheme_method_and_path_are_not_asked_with() {
 #[test]
 fn what_is_in_the_key_is_asked_with() {
     let origin = believer();
-    let text = format!("[[site]]\nhosts = [\"*\"]\norigins = [\"{}\"]\nkey = {{ headers = [\"X-Host\"] }}\n", origin.url());
+    let text =
+        format!("[[site]]\nhosts = [\"*\"]\norigins = [\"{}\"]\nkey = {{ headers = [\"X-Host\"] }}\n", origin.url());
     let oust = Oust::configured("hostile_keyed", &text);
     assert!(oust.get_with("/p", &[("X-Host", "a")]).text().contains("x-host=a"));
     assert_eq!(oust.get("/p").text(), "/p x-forwarded-proto=http");
@@ -85,7 +103,11 @@ fn fat_gets_pass_by_the_store() {
     let oust = Oust::before(&origin);
     for coding in [false, true] {
         let fat = |path: &str| {
-            let (field, body) = if coding { ("Transfer-Encoding: chunked", "4\r\nevil\r\n0\r\n\r\n") } else { ("Content-Length: 4", "evil") };
+            let (field, body) = if coding {
+                ("Transfer-Encoding: chunked", "4\r\nevil\r\n0\r\n\r\n")
+            } else {
+                ("Content-Length: 4", "evil")
+            };
             raw(oust.listen, format!("GET {path} HTTP/1.1\r\nHost: h.test\r\n{field}\r\n\r\n{body}").as_bytes(), false)
         };
         let path = format!("/{coding}");
@@ -106,8 +128,14 @@ fn no_parameter_is_asked_for_that_the_key_leaves_out() {
     );
     let oust = Oust::configured("hostile_parameters", &text);
     for query in [
-        "utm_source=%22%3E%3Cscript", "id=1&utm_source=x", "id=1;utm_source=x", "utm%5Fsource=x", "utm_source=x&utm_source=id=9",
-        "id=1&utm_source=x%26id=2", "UTM_source=x", "id=1&id=2&utm_source",
+        "utm_source=%22%3E%3Cscript",
+        "id=1&utm_source=x",
+        "id=1;utm_source=x",
+        "utm%5Fsource=x",
+        "utm_source=x&utm_source=id=9",
+        "id=1&utm_source=x%26id=2",
+        "UTM_source=x",
+        "id=1&id=2&utm_source",
     ] {
         let first = oust.get(&format!("/p?{query}")).text();
         // The origin, asked for exactly this, says the same: nothing was left out of one and not of the other.
@@ -124,13 +152,19 @@ fn fields_that_connection_names_are_neither_keyed_nor_asked_with() {
         let has = |name: &str| u8::from(seen.header(name).is_some());
         let body = format!(
             "auth={} cookie={} xfp={} xff={} host={}",
-            has("authorization"), has("cookie"), has("x-forwarded-proto"), has("x-forwarded-for"), seen.header("host").unwrap_or("none")
+            has("authorization"),
+            has("cookie"),
+            has("x-forwarded-proto"),
+            has("x-forwarded-for"),
+            seen.header("host").unwrap_or("none")
         );
         reply.send(200, &[("Cache-Control", "max-age=60"), ("Vary", "Cookie, Authorization")], &body);
     });
     let oust = Oust::before(&origin);
     let names = "close, Authorization, Cookie, Host, X-Forwarded-For, X-Forwarded-Proto, Via, Cache-Control, Content-Length, x y, :path";
-    let text = format!("GET /p HTTP/1.1\r\nHost: h.test\r\nConnection: {names}\r\nAuthorization: Basic x\r\nCookie: a=b\r\n\r\n");
+    let text = format!(
+        "GET /p HTTP/1.1\r\nHost: h.test\r\nConnection: {names}\r\nAuthorization: Basic x\r\nCookie: a=b\r\n\r\n"
+    );
     let said = String::from_utf8_lossy(&all(plain(oust.listen), text.as_bytes())).into_owned();
     assert!(said.ends_with("auth=0 cookie=0 xfp=1 xff=1 host=h.test"), "{said}");
     // The same as of a request without them; others have their own.

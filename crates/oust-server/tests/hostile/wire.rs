@@ -39,7 +39,12 @@ pub fn rest(mut stream: impl Read) -> Vec<u8> {
             Ok(0) => return all,
             Ok(read) => all.extend_from_slice(&part[..read]),
             Err(error) => {
-                assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "still open: {}", String::from_utf8_lossy(&all));
+                assert_ne!(
+                    error.kind(),
+                    std::io::ErrorKind::WouldBlock,
+                    "still open: {}",
+                    String::from_utf8_lossy(&all)
+                );
                 // A reset after the answer is an end too.
                 return all;
             }

@@ -128,6 +128,12 @@ impl Asked {
         Writer(to)
     }
 
+    /// Fails after the request was taken whole.
+    pub fn leave_in_doubt(self, status: u16, word: &'static str) {
+        let failure = Failure::new(StatusCode::from_u16(status).unwrap(), word).may_be_done();
+        let _sent = self.reply.send(Err(failure));
+    }
+
     pub fn fail(self, status: u16, word: &'static str) {
         let _sent = self.reply.send(Err(Failure::new(StatusCode::from_u16(status).unwrap(), word)));
     }
