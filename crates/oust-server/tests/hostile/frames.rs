@@ -1,6 +1,6 @@
 //! HTTP/2 frame by frame, as no sound client would send them.
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use super::wire::Both;
 

@@ -72,8 +72,7 @@ fn claims_about_host_scheme_method_and_path_are_not_asked_with() {
         // By HTTP/2 as well.
         let path = format!("/2/{number}");
         let lower = name.to_ascii_lowercase();
-        let end =
-            ask(super::wire::plain(oust.listen), &get(path.as_bytes(), &[(lower.as_bytes(), value.as_bytes())]), None);
+        let end = ask(plain(oust.listen), &get(path.as_bytes(), &[(lower.as_bytes(), value.as_bytes())]), None);
         assert_eq!(end.text(), format!("{path} x-forwarded-proto=http"), "{name}");
     }
     // What is not stored may be overridden: that is a matter between client and origin.

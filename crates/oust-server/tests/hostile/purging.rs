@@ -167,13 +167,13 @@ fn a_flood_of_purges_is_429_and_costs_no_other() {
     for number in 0..600 {
         // 200 a minute, by default as at the vendor.
         let answer = azion(api, "azion-secret", "/purge/url", &[&format!("http://h.test/{number}")]);
-        assert!([201, 429].contains(&answer.status), "{}", answer.text());
+        assert!([201, 207, 429].contains(&answer.status), "{}", answer.text());
         refused += usize::from(answer.status == 429);
     }
     assert!(refused > 300, "{refused} of 600");
     assert_eq!(
         azion(api, "azion-globex", "/purge/url", &["http://g.test/x"]).status,
-        201,
+        207,
         "another account's is its own"
     );
     assert!(oust.get("/kept").is_hit());
