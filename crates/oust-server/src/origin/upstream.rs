@@ -203,8 +203,9 @@ impl Upstream {
             return Err(refused(Failure::Nonsense, what.into()));
         }
         let lease = match sender {
-            // One that is no HTTP any more belongs to whoever asked for that.
-            Sender::One(sender) if !switched => Some(Lease { runtime, sender }),
+            // One that is no HTTP any more belongs to whoever asked for that. And some origins send a body after an answer to HEAD, which would be
+            // read as the answer to the next request.
+            Sender::One(sender) if !switched && call.method != Method::HEAD => Some(Lease { runtime, sender }),
             _ => None,
         };
         Ok(response.map(|incoming| Stream::new(incoming, patience.body, self.clone(), lease)))

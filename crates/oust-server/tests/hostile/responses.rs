@@ -58,6 +58,25 @@ fn an_answer_nobody_asked_for_is_nobodys() {
     assert_eq!(second.join().unwrap().text(), "second");
 }
 
+/// Some origins answer HEAD with a body, a moment later. Its connection is not used again.
+#[test]
+fn an_answer_to_head_is_the_last_of_its_connection() {
+    let origin = Origin::scripted();
+    let oust = serve("after_head", "", &origin.url());
+    let first = ask(&oust, "HEAD", "/first");
+    let mut wire = origin.accept();
+    assert_eq!(wire.request().unwrap().method, "HEAD");
+    wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 51\r\n\r\n");
+    assert_eq!(first.join().unwrap().status, 200);
+    wire.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison");
+    let second = ask(&oust, "GET", "/second");
+    let mut other = origin.accept();
+    assert_eq!(other.request().unwrap().target, "/second");
+    other.reply(200, "", "second");
+    assert_eq!(second.join().unwrap().text(), "second");
+    wire.ended();
+}
+
 /// Heads of answers that readers disagree about: refused as 502, and not stored.
 #[test]
 fn heads_that_are_read_differently_are_refused() {
