@@ -16,8 +16,8 @@ const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 const CLAIMS: &str = "x-forwarded-";
 
 /// What frameworks take for the method, the host or the path of a request in place of those that it has. No key has them: what an origin makes of
-/// them must not be stored under the URL that was asked for. Those
-/// that a site has in its key are the exception.
+/// them must not be stored under the URL that was asked for. Those that a site
+/// has in its key are the exception.
 const OVERRIDES: [&str; 10] = [
     "x-original-url",
     "x-original-host",
