@@ -248,7 +248,8 @@ fn members(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 /// 400, 408, 413, 417 and 421 are about the request: a field of it that no key has may have provoked them, and then they are no answer to anybody
 /// else's (cache-poisoned denial of service).
 fn is_never_stored(status: StatusCode) -> bool {
-    status.is_informational() || matches!(status.as_u16(), 206 | 304 | 400 | 408 | 413 | 416 | 417 | 421 | 428 | 429 | 431 | 511)
+    status.is_informational()
+        || matches!(status.as_u16(), 206 | 304 | 400 | 408 | 413 | 416 | 417 | 421 | 428 | 429 | 431 | 511)
 }
 
 /// Statuses that are cacheable without being told (RFC 9110 15.1), but for 206.
