@@ -21,6 +21,7 @@ use crate::sync::point;
 /// What a lookup found.
 #[derive(Debug)]
 #[non_exhaustive]
+#[must_use = "of no use but for what it found; it is counted"]
 pub enum Lookup {
     /// Fresh.
     Hit(Hit),

@@ -141,7 +141,7 @@ async fn history(State(admin): Shared, headers: HeaderMap, request: Request) -> 
     let page: PageQuery = query(&request)?;
     let before = page
         .before
-        .map(|id| id.parse::<PurgeId>().map_err(|()| Problem::bad("`before` is no purge id: <epoch>-<seq>")))
+        .map(|id| id.parse::<PurgeId>().map_err(|_| Problem::bad("`before` is no purge id: <epoch>-<seq>")))
         .transpose()?;
     let limit = page.limit.unwrap_or(PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
