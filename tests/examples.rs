@@ -9,7 +9,11 @@ fn printed(name: &str) -> String {
     let own = std::env::current_exe().expect("a test has a path");
     let built: PathBuf =
         own.ancestors().nth(2).expect("tests are in a directory of the build's").join("examples").join(name);
-    assert!(built.exists(), "{} is not built: `cargo test` or `cargo build --examples` does it", built.display());
+    assert!(
+        built.exists(),
+        "{} is not built: `cargo test` without a choice of targets does it, or `cargo build --examples`",
+        built.display()
+    );
     let output = Command::new(built).output().expect("an example can be run");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{name}: {text}{}", String::from_utf8_lossy(&output.stderr));

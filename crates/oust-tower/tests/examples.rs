@@ -17,7 +17,11 @@ fn example(name: &str) -> Command {
     // `cargo test` builds examples beside the directory of its tests.
     let own = std::env::current_exe().unwrap();
     let built: PathBuf = own.ancestors().nth(2).unwrap().join("examples").join(name);
-    assert!(built.exists(), "{} is not built: `cargo test` or `cargo build --examples` does it", built.display());
+    assert!(
+        built.exists(),
+        "{} is not built: `cargo test` without a choice of targets does it, or `cargo build --examples`",
+        built.display()
+    );
     Command::new(built)
 }
 
@@ -102,7 +106,7 @@ fn answer(stream: TcpStream, tell: &Sender<Asked>, wait: &Mutex<Receiver<()>>) {
             send(
                 "HTTP/1.1 200 OK\r\nconnection: close\r\ncache-control: max-age=600\r\ncontent-length: 10\r\n\r\nfirst",
             );
-            drop(wait.lock().unwrap().recv());
+            wait.lock().unwrap().recv().unwrap_or_default();
             send("later");
         }
         (_, "/old") if conditional => {
@@ -260,13 +264,11 @@ fn what_breaks_off_behind_the_proxy_is_not_stored() {
     let origin = Origin::start();
     let proxy = Proxy::before(&origin);
     for _ in 0..2 {
-        let broken = proxy.get("/broken");
-        assert_eq!((broken.status(), &*broken.fields["content-length"]), ("fwd=miss", "10"));
-        let mut rest = broken.rest;
+        let mut broken = proxy.get("/broken");
         let mut text = Vec::new();
-        // Cut off: reset, or closed before the length was reached.
-        drop(rest.read_to_end(&mut text));
-        assert!(text.len() < 10);
+        // Cut off: within the body, or before the head was sent if all came at once.
+        drop(broken.rest.read_to_end(&mut text));
+        assert!(text.len() < 10 && !broken.status().starts_with("hit"), "{}", broken.line);
     }
     assert_eq!(origin.seen().len(), 2);
 }
