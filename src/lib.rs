@@ -49,8 +49,7 @@ pub use config::{BuildError, Config, L2Config};
 pub use key::Key;
 pub use purge::{Action, Layers, Purge, PurgeError, Selector};
 
-/// Compiles and runs the code of these texts.
+/// Compiles and runs the code of the text for embedders.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/embedding.md")]
-#[doc = include_str!("../README.md")]
-struct Texts;
+struct Embedding;

@@ -21,7 +21,6 @@ use crate::sync::point;
 /// What a lookup found.
 #[derive(Debug)]
 #[non_exhaustive]
-#[must_use = "of no use but for what it found; it is counted"]
 pub enum Lookup {
     /// Fresh.
     Hit(Hit),
