@@ -17,6 +17,7 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
 /// The operating system's clock, in the coarse form that costs a few nanoseconds: it may be some milliseconds behind, which is nothing to
 /// freshness in seconds.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::exhaustive_structs, reason = "callers name it")]
 pub struct SystemClock;
 
 impl Clock for SystemClock {

@@ -12,6 +12,7 @@ use crate::site::Sites;
 
 /// How a cache is built. Unset fields take the documented default.
 #[derive(Debug, Clone, Default)]
+#[must_use = "it does nothing before `build`"]
 pub struct Config {
     edge_size: Option<u64>,
     max_object: Option<u64>,
@@ -139,6 +140,7 @@ impl Config {
 
 /// The second tier of a cache: a directory of its own, or any other [`Media`].
 #[derive(Debug, Clone)]
+#[must_use = "it does nothing before `Config::l2` gets it"]
 pub struct L2Config {
     media: Place,
     capacity: u64,

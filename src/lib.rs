@@ -20,7 +20,10 @@
 //! - [`Cache::lookup`], then [`Cache::fetch`] on a miss: [`FillTicket`] for the one who fetches, [`FillReader`] for the ones who wait.
 //! - [`Config::l2`] adds the second tier: objects in mapped segments, and a journal that makes purges durable. `docs/format.md` has its files.
 //! - [`Purge`] and [`Selector`] for [`Cache::purge`], [`Cache::explain`] and the history.
+//! - `docs/embedding.md`: which adapter to take, what blocks, what is held how long, what it costs, what dropping means.
 //! - [`freshness`] decides by RFC 9111 whether and how long a response may be stored; bring your own policy by giving plain deadlines.
+
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 pub mod cache;
 pub mod clock;
@@ -36,7 +39,7 @@ mod l2;
 pub mod purge;
 pub mod site;
 mod sync;
-pub mod vary;
+mod vary;
 
 pub use cache::{
     Admit, Answer, Cache, Chunks, Deferred, Explained, Fetch, FillBroken, FillReader, FillTicket, FillWriter, Head,
@@ -45,3 +48,8 @@ pub use cache::{
 pub use config::{BuildError, Config, L2Config};
 pub use key::Key;
 pub use purge::{Action, Layers, Purge, PurgeError, Selector};
+
+/// Compiles and runs the code of the text for embedders.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/embedding.md")]
+struct Embedding;

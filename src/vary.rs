@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName};
 /// Encoded as one byte string so that it lives inside the object's allocation: for each nominated field its length-prefixed lower-case name,
 /// a presence byte and the length-prefixed normalised value. Empty when the response does not vary.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Vary {
+pub(crate) struct Vary {
     encoded: Vec<u8>,
 }
 
@@ -16,7 +16,7 @@ impl Vary {
     /// The selectors `response` nominates, with the values `request` has for them.
     ///
     /// `None` if the response varies on everything (`Vary: *`) and so selects no later request, or if a member is no field name.
-    pub fn new(response: &HeaderMap, request: &HeaderMap) -> Option<Self> {
+    pub(crate) fn new(response: &HeaderMap, request: &HeaderMap) -> Option<Self> {
         let mut names: Vec<HeaderName> = Vec::new();
         for line in response.get_all(http::header::VARY) {
             for member in line.as_bytes().split(|&b| b == b',') {
@@ -50,7 +50,7 @@ impl Vary {
     }
 
     /// The encoded form, to be read back through [`VaryRef`].
-    pub fn as_ref(&self) -> VaryRef<'_> {
+    pub(crate) fn as_ref(&self) -> VaryRef<'_> {
         VaryRef(&self.encoded)
     }
 }
@@ -127,27 +127,27 @@ fn weighted(member: &[u8]) -> (u16, Vec<u8>) {
 
 /// Borrowed encoded [`Vary`], as an object carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VaryRef<'a>(pub(crate) &'a [u8]);
+pub(crate) struct VaryRef<'a>(pub(crate) &'a [u8]);
 
 impl<'a> VaryRef<'a> {
     /// Selectors as they were stored. Nothing is checked: reading damaged bytes yields other fields or fewer, never a panic.
-    pub fn from_stored(encoded: &'a [u8]) -> Self {
+    pub(crate) fn from_stored(encoded: &'a [u8]) -> Self {
         Self(encoded)
     }
 
     /// The encoded bytes.
-    pub fn as_bytes(self) -> &'a [u8] {
+    pub(crate) fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 
     /// Whether the response does not vary.
-    pub fn is_empty(self) -> bool {
+    pub(crate) fn is_empty(self) -> bool {
         self.0.is_empty()
     }
 
     /// Whether `request` selects the response: every nominated field has the value it had then. O(fields).
     #[inline]
-    pub fn selects(self, request: &HeaderMap) -> bool {
+    pub(crate) fn selects(self, request: &HeaderMap) -> bool {
         self.0.is_empty() || self.selects_by_fields(request)
     }
 
@@ -169,12 +169,12 @@ impl<'a> VaryRef<'a> {
     }
 
     /// Whether `other` nominates the same fields.
-    pub fn same_fields(self, other: Self) -> bool {
+    pub(crate) fn same_fields(self, other: Self) -> bool {
         self.iter().map(|(name, _)| name).eq(other.iter().map(|(name, _)| name))
     }
 
     /// The nominated fields, lower case and sorted, each with the value its request had.
-    pub fn iter(self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> {
+    pub(crate) fn iter(self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
             let name = take(&mut rest)?;

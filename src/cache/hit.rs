@@ -142,6 +142,7 @@ impl Hit {
 
 /// The body of a [`Hit`] in chunks, none of them empty. Holding it keeps the stored memory alive, as a hit does.
 #[derive(Debug, Clone)]
+#[must_use = "iterators are lazy"]
 pub struct Chunks(Source);
 
 #[derive(Debug, Clone)]

@@ -411,6 +411,12 @@ impl Cache {
         self.engine.sweep();
     }
 
+    /// Most selectors in one purge, for who would rather refuse a long list before reading it: see
+    /// [`Config::max_batch`](crate::Config::max_batch).
+    pub fn max_batch(&self) -> usize {
+        self.engine.max_batch
+    }
+
     /// Figures of the cache, summed over shards and threads. O(shards + threads + directories that live rules name).
     pub fn stats(&self) -> Stats {
         self.engine.stats()

@@ -22,6 +22,7 @@ const GOOD_CHUNK: u64 = 4 << 10;
 /// How a miss goes on.
 #[derive(Debug)]
 #[non_exhaustive]
+#[must_use = "a ticket that is dropped sends everybody who waits for it to the origin"]
 pub enum Fetch {
     /// Fetch from the origin and feed the ticket.
     Lead(FillTicket),
@@ -35,6 +36,7 @@ pub enum Fetch {
 ///
 /// It is stamped: whatever is purged from now on is not stored by it. Dropped without an answer, it tells its readers to fetch for themselves.
 #[derive(Debug)]
+#[must_use = "dropped, it sends everybody who waits for it to the origin"]
 pub struct FillTicket {
     engine: Arc<Engine>,
     fill: Arc<Fill>,
@@ -163,6 +165,7 @@ impl Drop for FillTicket {
 
 /// The writing end of a fill. Dropped before [`finish`](Self::finish), the fill is broken: nothing is stored, its readers get an error.
 #[derive(Debug)]
+#[must_use = "dropped, the response is broken off: call `finish`"]
 pub struct FillWriter {
     engine: Arc<Engine>,
     fill: Arc<Fill>,
@@ -285,6 +288,7 @@ impl Drop for FillWriter {
 /// How a fill answered a reader.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
+#[must_use = "it may say that this request has to be fetched for"]
 pub enum Answer {
     /// The origin's response; its body follows through [`FillReader::poll_chunk`].
     Head(Arc<Head>),
@@ -297,6 +301,7 @@ pub enum Answer {
 
 /// A fill broke midway, or its reader was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FillBroken;
 
 impl std::fmt::Display for FillBroken {
@@ -309,6 +314,7 @@ impl std::error::Error for FillBroken {}
 
 /// The reading end of a fill. Runtime-free: wakers of any executor will do.
 #[derive(Debug)]
+#[must_use = "a reader that is dropped reads nothing"]
 pub struct FillReader {
     /// Keeps the cache's parts alive as long as its readers.
     _engine: Arc<Engine>,

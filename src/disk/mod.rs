@@ -15,4 +15,4 @@ pub(crate) struct RecordId {
     pub(crate) ordinal: u32,
 }
 
-pub use media::{File, Identity, Media};
+pub(crate) use media::{File, Identity, Media};

@@ -78,6 +78,10 @@ impl Freshness {
 
 /// One request and the response it got, as far as storing is concerned.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "callers make it; the questions of RFC 9111 3 and 4.2 are all asked of these"
+)]
 pub struct Exchange<'a> {
     /// Method of the request that was sent to the origin.
     pub method: &'a Method,
@@ -95,6 +99,8 @@ pub struct Exchange<'a> {
 
 /// Whether a response may be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a response that may not be stored must not be"]
+#[expect(clippy::exhaustive_enums, reason = "it may be stored or it may not")]
 pub enum Assessment {
     /// It may, and is this fresh.
     Store(Freshness),

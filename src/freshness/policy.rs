@@ -25,6 +25,7 @@ use super::{Assessment, Directives, Exchange, Freshness, MAX_DELTA, RequestDirec
 /// # let _ = policy;
 /// ```
 #[derive(Debug, Clone)]
+#[must_use]
 pub struct Policy {
     targeted: Vec<HeaderName>,
     default_ttl: Duration,

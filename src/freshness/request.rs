@@ -26,6 +26,8 @@ pub struct RequestDirectives {
 
 /// What a request's directives say about one stored response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+#[expect(clippy::exhaustive_enums, reason = "it may be used or it may not")]
 pub enum Demand {
     /// It may be used.
     Use,

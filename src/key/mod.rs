@@ -165,13 +165,13 @@ impl Key {
 
     /// Hash of the whole text. Its seed differs from process to process, so it must not be stored or sent.
     #[inline]
-    pub fn hash(&self) -> u64 {
+    pub(crate) fn hash(&self) -> u64 {
         self.hash
     }
 
     /// Hash of the URL part, seeded as [`Key::hash`]; the two are equal without a variation.
     #[inline]
-    pub fn url_hash(&self) -> u64 {
+    pub(crate) fn url_hash(&self) -> u64 {
         self.url_hash
     }
 
@@ -203,22 +203,22 @@ impl fmt::Display for Key {
 /// Where the parts of a key's text are: offsets of its host, of the host's end, of the path (where the authority ends), of the path's end and of
 /// the URL part's end. Ten bytes, to be stored beside the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// Where the host begins.
-    pub host: u16,
+    pub(crate) host: u16,
     /// Where the host ends.
-    pub host_end: u16,
+    pub(crate) host_end: u16,
     /// Where the authority ends and the path begins.
-    pub path: u16,
+    pub(crate) path: u16,
     /// Where the path ends: at the `?`, the `@@` or the end.
-    pub path_end: u16,
+    pub(crate) path_end: u16,
     /// Where the URL part ends: at the `@@` or the end.
-    pub url_end: u16,
+    pub(crate) url_end: u16,
 }
 
 impl Layout {
     /// The layout of a text that is canonical already, such as one read back from a disk; `None` if it cannot be a key. O(text).
-    pub fn of(text: &[u8]) -> Option<Self> {
+    pub(crate) fn of(text: &[u8]) -> Option<Self> {
         let url_end = canonical::separator(text).unwrap_or(text.len());
         let cut = canonical::cut(text.get(..url_end)?).ok()?;
         Scheme::parse(cut.scheme)?;
@@ -245,7 +245,7 @@ impl<'a> KeyRef<'a> {
     ///
     /// Nothing is checked. With a layout that is not the text's the accessors return other parts of it or nothing, but never panic.
     #[inline]
-    pub fn from_stored(text: &'a [u8], layout: Layout) -> Self {
+    pub(crate) fn from_stored(text: &'a [u8], layout: Layout) -> Self {
         Self { text, layout }
     }
 
@@ -311,7 +311,7 @@ impl<'a> KeyRef<'a> {
 
     /// Where the parts are.
     #[inline]
-    pub fn layout(self) -> Layout {
+    pub(crate) fn layout(self) -> Layout {
         self.layout
     }
 

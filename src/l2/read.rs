@@ -36,7 +36,7 @@ impl Engine {
         if let Some(found) = self.read_record(l2, key, request, missed, Store::read_warm) {
             return found;
         }
-        let deferred = Deferred::default();
+        let deferred = Deferred::new();
         let (engine, promise, key, request) = (Arc::clone(self), deferred.promise(), key.clone(), request.clone());
         let job = move || {
             if let Some(l2) = &engine.l2 {
@@ -252,7 +252,8 @@ fn parts<'a>(key: &'a Key, record: &'a Record, body: Body<'a>, deadlines: Deadli
 }
 
 /// A lookup that waits for the disk. Runtime-free: wakers of any executor will do; [`wait`](Self::wait) blocks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
+#[must_use = "dropped, what was found is lost: poll it, or wait"]
 pub struct Deferred(Arc<Promise>);
 
 #[derive(Debug, Default)]
@@ -269,6 +270,11 @@ struct State {
 }
 
 impl Deferred {
+    /// A wait whose end [`promise`](Self::promise) holds. Without a promise it would have none.
+    fn new() -> Self {
+        Self(Arc::default())
+    }
+
     /// The outcome, once it is known; never [`Lookup::Deferred`]. Taken once: later calls get a miss.
     ///
     /// # Cancel safety

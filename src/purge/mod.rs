@@ -29,11 +29,16 @@ pub use match_set::MatchSet;
 pub(crate) use rules::{Rule, Snapshot};
 pub(crate) use selector::{Compiled, Shape, Subject, cost, is_below};
 pub use selector::{MAX_FIELD_BYTES, MAX_FIELDS, MAX_SELECTOR, Matcher, Selector};
-pub use tags::{MAX_TAG, Tags, TagsRef};
+pub use tags::MAX_TAG;
+pub(crate) use tags::{Tags, TagsRef};
 pub(crate) use verdict::Verdict;
 
 /// What becomes of the objects a purge takes; ordered by strength.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "who translates a purge must translate each action; on disk a fourth would be another format"
+)]
 pub enum Action {
     /// Expired as of now.
     Soft,
@@ -45,6 +50,7 @@ pub enum Action {
 
 /// Tiers a purge names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "callers make it, and a third tier would be theirs to decide about")]
 pub struct Layers {
     /// The memory tier.
     pub edge: bool,
@@ -54,6 +60,7 @@ pub struct Layers {
 
 /// A purge request: all its selectors take effect together or not at all.
 #[derive(Debug, Clone)]
+#[must_use = "it does nothing before `Cache::purge` gets it"]
 pub struct Purge {
     pub(crate) selectors: Vec<Selector>,
     pub(crate) action: Action,
@@ -64,6 +71,7 @@ pub struct Purge {
 
 /// When a purge is acknowledged. It is in force for lookups before, in either case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Durability {
     /// Once it is on disk, where there is a journal (G5).
     #[default]
@@ -111,6 +119,7 @@ impl Purge {
 
 /// Identity of a purge: the epoch of the cache's numbers and the number of its last rule. Text `<epoch>-<seq>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "who keeps its parts apart makes it of them again")]
 pub struct PurgeId {
     /// Random, drawn when the cache's numbering starts.
     pub epoch: u64,
@@ -125,12 +134,26 @@ impl fmt::Display for PurgeId {
 }
 
 impl std::str::FromStr for PurgeId {
-    type Err = ();
-    fn from_str(s: &str) -> Result<Self, ()> {
-        let (epoch, seq) = s.split_once('-').ok_or(())?;
-        Ok(Self { epoch: epoch.parse().map_err(|_| ())?, seq: seq.parse().map_err(|_| ())? })
+    type Err = InvalidPurgeId;
+    fn from_str(s: &str) -> Result<Self, InvalidPurgeId> {
+        let (epoch, seq) = s.split_once('-').ok_or(InvalidPurgeId)?;
+        let number = |text: &str| text.parse().map_err(|_| InvalidPurgeId);
+        Ok(Self { epoch: number(epoch)?, seq: number(seq)? })
     }
 }
+
+/// A text is no [`PurgeId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidPurgeId;
+
+impl fmt::Display for InvalidPurgeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no purge id: <epoch>-<seq>")
+    }
+}
+
+impl std::error::Error for InvalidPurgeId {}
 
 /// State of a purge in force: effective from its ack on, swept when nothing it takes is held any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +167,7 @@ pub enum PurgeState {
 
 /// Objects and bytes of one layer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Count {
     /// Objects.
     pub objects: u64,
@@ -187,12 +211,9 @@ pub struct PurgeRecord {
 #[derive(Debug)]
 pub struct PurgeError {
     pub(crate) kind: PurgeErrorKind,
-    /// Index of the selector at fault.
-    pub selector: Option<usize>,
-    /// Byte in that selector's text.
-    pub position: Option<usize>,
-    /// The limit that was passed: its name and value.
-    pub limit: Option<(&'static str, u64)>,
+    pub(crate) selector: Option<usize>,
+    pub(crate) position: Option<usize>,
+    pub(crate) limit: Option<(&'static str, u64)>,
     pub(crate) message: String,
 }
 
@@ -247,6 +268,16 @@ impl PurgeError {
         let (name, most) = limit;
         let message = format!("over {most} {name}; retry when older purges are swept, or purge a directory or host");
         Self { selector: Some(selector), limit: Some(limit), ..Self::new(PurgeErrorKind::TooManyRules, message) }
+    }
+
+    /// Index of the selector at fault.
+    pub fn selector(&self) -> Option<usize> {
+        self.selector
+    }
+
+    /// Byte in that selector's text.
+    pub fn position(&self) -> Option<usize> {
+        self.position
     }
 
     /// The limit that was passed: its name and value.

@@ -391,7 +391,8 @@ impl Matcher {
     }
 
     /// Whether an object is taken, given its key, its selecting fields and its tags.
-    pub fn matches_object(&self, key: KeyRef<'_>, vary: VaryRef<'_>, tags: TagsRef<'_>) -> bool {
+    #[cfg(test)]
+    pub(crate) fn matches_object(&self, key: KeyRef<'_>, vary: VaryRef<'_>, tags: TagsRef<'_>) -> bool {
         let subject = Subject { key, vary: Some(vary), tags };
         self.compiled.iter().any(|compiled| compiled.matches(&subject))
     }

@@ -5,7 +5,7 @@ pub const MAX_TAG: usize = 4096;
 
 /// Tags as one byte string: each with its length before it as a little-endian `u16`. One allocation; empty without tags.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tags {
+pub(crate) struct Tags {
     encoded: Vec<u8>,
 }
 
@@ -13,7 +13,7 @@ impl Tags {
     /// Encodes tags; each once, empty ones left out. O(tags²) in the number of tags, which responses keep small.
     ///
     /// A tag over [`MAX_TAG`] is left out: no selector can name it either, since there it is refused.
-    pub fn encode<'a>(tags: impl IntoIterator<Item = &'a [u8]>) -> Self {
+    pub(crate) fn encode<'a>(tags: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut encoded = Vec::new();
         for tag in tags {
             let Ok(len) = u16::try_from(tag.len()) else { continue };
@@ -27,33 +27,33 @@ impl Tags {
     }
 
     /// The borrowed form.
-    pub fn as_ref(&self) -> TagsRef<'_> {
+    pub(crate) fn as_ref(&self) -> TagsRef<'_> {
         TagsRef(&self.encoded)
     }
 }
 
 /// Borrowed encoded [`Tags`], as an object carries them. Copy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TagsRef<'a>(&'a [u8]);
+pub(crate) struct TagsRef<'a>(&'a [u8]);
 
 impl<'a> TagsRef<'a> {
     /// Tags as they were stored. Nothing is checked: reading damaged bytes yields other tags or fewer, never a panic.
-    pub fn from_stored(encoded: &'a [u8]) -> Self {
+    pub(crate) fn from_stored(encoded: &'a [u8]) -> Self {
         Self(encoded)
     }
 
     /// The encoded bytes.
-    pub fn as_bytes(self) -> &'a [u8] {
+    pub(crate) fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 
     /// Whether there are none.
-    pub fn is_empty(self) -> bool {
+    pub(crate) fn is_empty(self) -> bool {
         self.0.is_empty()
     }
 
     /// The tags in the order they were given.
-    pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn iter(self) -> impl Iterator<Item = &'a [u8]> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
             let (len, after) = rest.split_first_chunk::<2>()?;
@@ -64,7 +64,7 @@ impl<'a> TagsRef<'a> {
     }
 
     /// Whether `tag` is among them. O(bytes), without allocating.
-    pub fn contains(self, tag: &[u8]) -> bool {
+    pub(crate) fn contains(self, tag: &[u8]) -> bool {
         self.iter().any(|own| own == tag)
     }
 }

@@ -32,6 +32,7 @@ pub enum Environment {
 
 /// One site: hosts with a common policy. A plain value; [`Sites::new`] checks it.
 #[derive(Debug, Clone, Default)]
+#[must_use = "it does nothing before `Sites::new` gets it"]
 pub struct Site {
     hosts: Vec<String>,
     aliases: Vec<String>,

@@ -25,6 +25,7 @@ pub enum Query {
 
 /// What makes a key of a request. Default: the URL as it is and no variation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[must_use]
 pub struct KeyPolicy {
     query: Query,
     cookies: Vec<String>,

@@ -1,6 +1,7 @@
 //! What all dialects use: the cache, the accounts, and purging in the name of one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -64,6 +65,11 @@ impl Shared {
 
     /// Checks that every selector is well formed and takes hosts of the account alone.
     pub(crate) fn check(&self, account: usize, selectors: &[Selector]) -> Result<(), Refused> {
+        if selectors.len() > self.cache.max_batch() {
+            // The engine's own refusal, which it gives before it compiles any of them.
+            let long = Purge::batch(selectors.to_vec());
+            drop(self.cache.explain(&long, Duration::ZERO).map_err(Refused::Engine)?);
+        }
         for (index, selector) in selectors.iter().enumerate() {
             let matcher = Matcher::new(selector, &self.cache.sites())
                 .map_err(|error| Refused::Selector(index, Box::new(error)))?;

@@ -586,3 +586,21 @@ fn patterns_by_name() {
     }
     assert!(Dialect::Medianova.selectors("a", "h").is_err());
 }
+
+/// The last path cannot be compiled: that nobody hears of it shows that none was.
+#[test]
+fn a_list_longer_than_a_batch_is_refused_before_any_path_is_compiled() {
+    let clock = Arc::new(ManualClock::new(NOW_MS));
+    let config = Config::new().background_sweep(false).max_batch(2).clock(Arc::clone(&clock) as _);
+    let cache = config.build().unwrap();
+    let fixture =
+        Fixture { api: Api::with_clock(cache.clone(), [acme()], Arc::clone(&clock) as _).unwrap(), cache, clock };
+    let long = format!("/{}", "x".repeat(oust::key::MAX_KEY));
+    let two = post(&fixture, &purge(&["/a", &long]));
+    assert_eq!(two.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(two.json.to_string().contains("file_path[1]"), "{two:?}");
+    let three = post(&fixture, &purge(&["/a", "/b", &long]));
+    assert_eq!(three.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(three.json.to_string().contains("3 selectors in one purge, the most is 2"), "{three:?}");
+    assert_eq!(fixture.cache.purge_records(None, 1).len(), 0);
+}

@@ -118,7 +118,7 @@ impl Patterns {
                 self.others.push(matcher.map_err(|error| (error.to_string(), error.position()))?);
                 Ok(())
             }
-            Err(error) => Err((error.to_string(), error.position)),
+            Err(error) => Err((error.to_string(), error.position())),
         }
     }
 

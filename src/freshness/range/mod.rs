@@ -24,6 +24,8 @@ const MAX_OVERLAPS: usize = 2;
 
 /// What of a stored representation is to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+#[expect(clippy::exhaustive_enums, reason = "each is another status, and there are no more")]
 pub enum Selection {
     /// All of it, as 200: no range was asked for, or none that counts.
     Whole,

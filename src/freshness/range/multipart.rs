@@ -18,6 +18,7 @@ pub struct Multipart {
 
 /// One part.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Part {
     /// What goes before its bytes: delimiter and fields.
     pub head: Bytes,

@@ -288,7 +288,7 @@ impl Asked {
                 match error.kind() {
                     // Of all live rules together, not of this request.
                     PurgeErrorKind::TooManyRules | PurgeErrorKind::NotDurable => Refusal::busy(message),
-                    PurgeErrorKind::OverBudget if error.selector.is_none() => Refusal::busy(message),
+                    PurgeErrorKind::OverBudget if error.selector().is_none() => Refusal::busy(message),
                     _ => Refusal::parameter(message),
                 }
             }

@@ -221,7 +221,7 @@ fn refusal(refused: &Refused, host: &str) -> Refusal {
         Refused::Engine(reason) if reason.kind() == PurgeErrorKind::NotDurable => {
             Box::new(with_header(*error(StatusCode::SERVICE_UNAVAILABLE, &reason.to_string()), "retry-after", "1"))
         }
-        Refused::Engine(reason) => match reason.selector {
+        Refused::Engine(reason) => match reason.selector() {
             Some(index) => at(index, reason),
             None => unprocessable(&reason.to_string()),
         },

@@ -179,7 +179,7 @@ fn refused(error: &PurgeError, targets: usize, hosts: &[String]) -> Refusal {
     if error.kind() == PurgeErrorKind::NotDurable {
         return result(StatusCode::INTERNAL_SERVER_ERROR, "9999", "unknown error");
     }
-    let place = error.selector.and_then(|index| Some((index.checked_rem(targets)?, index.checked_div(targets)?)));
+    let place = error.selector().and_then(|index| Some((index.checked_rem(targets)?, index.checked_div(targets)?)));
     let message = match place.and_then(|(target, host)| Some((target, hosts.get(host)?))) {
         Some((target, host)) => format!("purgeTarget[{target}] behind 'any://{host}': {error}"),
         None => error.to_string(),

@@ -141,7 +141,7 @@ async fn history(State(admin): Shared, headers: HeaderMap, request: Request) -> 
     let page: PageQuery = query(&request)?;
     let before = page
         .before
-        .map(|id| id.parse::<PurgeId>().map_err(|()| Problem::bad("`before` is no purge id: <epoch>-<seq>")))
+        .map(|id| id.parse::<PurgeId>().map_err(|_| Problem::bad("`before` is no purge id: <epoch>-<seq>")))
         .transpose()?;
     let limit = page.limit.unwrap_or(PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
@@ -157,7 +157,7 @@ async fn history(State(admin): Shared, headers: HeaderMap, request: Request) -> 
 async fn one_purge(State(admin): Shared, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     admin.guard.admit(&headers, Role::Read)?;
     let unknown = || Problem::new(StatusCode::NOT_FOUND, "no such purge, or it has left the history");
-    let id: PurgeId = id.parse().map_err(|()| unknown())?;
+    let id: PurgeId = id.parse().map_err(|_| unknown())?;
     let record = admin.cache.purge_record(id).ok_or_else(unknown)?;
     Ok(json_response(&wire::record(&record)))
 }

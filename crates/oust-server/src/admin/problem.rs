@@ -90,9 +90,9 @@ impl From<PurgeError> for Problem {
             _ => StatusCode::BAD_REQUEST,
         };
         let mut problem = Self::new(status, error.to_string());
-        problem.0.selector = error.selector;
-        problem.0.position = error.position;
-        if let Some((name, value)) = error.limit {
+        problem.0.selector = error.selector();
+        problem.0.position = error.position();
+        if let Some((name, value)) = error.limit() {
             problem = problem.limit(name, value);
         }
         if status == StatusCode::TOO_MANY_REQUESTS {

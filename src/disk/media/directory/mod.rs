@@ -76,7 +76,7 @@ impl Directory {
     /// # Errors
     ///
     /// Where there is none, where a process has it, and those of the file system.
-    pub fn inspect(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+    pub(crate) fn inspect(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let failed = |doing| move |errno| OpenError::system(path, doing, errno);
         let directory = open_directory(path).map_err(failed("open the directory"))?;
