@@ -65,3 +65,33 @@ fn directives() {
 fn targeted() {
     run(oust_fuzz::targeted, 400);
 }
+
+#[test]
+fn journal() {
+    run(oust_fuzz::journal, 300);
+}
+
+#[test]
+fn segment() {
+    run(oust_fuzz::segment, 300);
+}
+
+#[test]
+fn records_codec() {
+    run(oust_fuzz::records_codec, 300);
+}
+
+#[test]
+fn directory() {
+    run(oust_fuzz::directory, 300);
+}
+
+#[test]
+fn crash_vs_model() {
+    run_some(oust_fuzz::crash_vs_model, 300, 10);
+}
+
+#[test]
+fn tiers_vs_model() {
+    run(oust_fuzz::tiers_vs_model, 1200);
+}

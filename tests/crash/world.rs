@@ -18,7 +18,10 @@ impl Random {
     /// Each byte is a choice of its own, so that what changes one leaves the others; few choices are among more than that.
     #[allow(dead_code, reason = "for inputs of a fuzzer")]
     pub(crate) fn chosen(first: Vec<u8>) -> Self {
-        Self { seed: first.iter().fold(1, |seed, &byte| seed * 31 % 1_000_003 + u64::from(byte)), first: first.into_iter() }
+        Self {
+            seed: first.iter().fold(1, |seed, &byte| seed * 31 % 1_000_003 + u64::from(byte)),
+            first: first.into_iter(),
+        }
     }
 
     pub(crate) fn next(&mut self) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{crc32c, u16_at, u32_at, u64_at};
+use super::{crc32c, u16_at, u32_at, u64_at, used};
 
 /// The fields of a file's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +98,7 @@ pub(crate) fn frame_at(bytes: &[u8], at: usize, salt: u64) -> Option<(JournalRec
 
 /// Whether a good record at `from` or behind says that `position` was durable.
 pub(crate) fn has_witness(bytes: &[u8], from: usize, salt: u64, position: u64) -> bool {
-    let last = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1);
+    let last = used(bytes);
     let marker = (salt as u32).to_le_bytes();
     let starts = (from..last).filter(|&at| bytes.get(at..at + 4) == Some(&marker));
     starts.filter_map(|at| frame_at(bytes, at, salt)).any(|(record, _)| record.synced_upto >= position)
@@ -108,7 +108,9 @@ pub(crate) fn has_witness(bytes: &[u8], from: usize, salt: u64, position: u64) -
 pub fn reseal_frames(bytes: &mut [u8], begin: usize, salt: u64) {
     let mut at = begin;
     while u32_at(bytes, at) == Some(salt as u32) {
-        let Some(end) = u32_at(bytes, at + 8).and_then(|len| at.checked_add(32)?.checked_add(len as usize)) else { return };
+        let Some(end) = u32_at(bytes, at + 8).and_then(|len| at.checked_add(32)?.checked_add(len as usize)) else {
+            return;
+        };
         let Some(covered) = bytes.get(at + 8..end) else { return };
         let crc = crc32c(&[&salt.to_le_bytes(), covered]);
         bytes[at + 4..at + 8].copy_from_slice(&crc.to_le_bytes());
@@ -169,7 +171,7 @@ pub struct JournalState {
 
 /// Reads the file of this number.
 pub fn read_journal(bytes: &[u8], id: u64) -> JournalReading {
-    let zeros = bytes.iter().skip(128).all(|&byte| byte == 0);
+    let zeros = used(bytes) <= 128;
     let none = if zeros { JournalReading::HalfMade(None) } else { JournalReading::Damaged };
     let sound = bytes.len() >= 128 && u32_at(bytes, 124) == Some(crc32c(&[&bytes[..124]]));
     if !sound || &bytes[..8] != b"OUSTJRNL" {
@@ -240,8 +242,11 @@ pub fn read_journal(bytes: &[u8], id: u64) -> JournalReading {
     if has_witness(bytes, at, header.salt, position) {
         return JournalReading::Damaged;
     }
+    if state.max_seq.max(state.reserved_upto) > 1 << 60 {
+        return JournalReading::Damaged;
+    }
     state.used = at as u64;
-    state.torn = bytes.iter().skip(at).any(|&byte| byte != 0);
+    state.torn = used(bytes) > at;
     state.closed = closed.filter(|_| !state.torn);
     let swept = state.swept_upto;
     state.batches.retain(|batch| batch.last > swept);

@@ -9,7 +9,9 @@ mod purge;
 mod segment;
 
 pub use history::{History, HistoryRecord, read_history, write_history};
-pub use journal::{Batch, JournalHeader, JournalReading, JournalRecord, JournalState, frame, read_journal, reseal_frames};
+pub use journal::{
+    Batch, JournalHeader, JournalReading, JournalRecord, JournalState, frame, read_journal, reseal_frames,
+};
 pub use purge::{StoredPurge, read_purge, write_purge};
 pub use segment::{
     FooterEntry, SegmentReading, StoredRecord, encode_fields, encode_tags, read_record, read_segment, write_footer,
@@ -51,6 +53,16 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 
 pub(crate) fn i64_at(bytes: &[u8], at: usize) -> Option<i64> {
     Some(u64_at(bytes, at)? as i64)
+}
+
+/// Where the last byte that is not zero ends; by the page, as most of a file is zeros.
+pub fn used(bytes: &[u8]) -> usize {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let mut end = bytes.len();
+    while let Some(page) = bytes[..end].rchunks(ZEROS.len()).next().filter(|page| ZEROS.starts_with(page)) {
+        end -= page.len();
+    }
+    bytes[..end].iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1)
 }
 
 /// Whether these are all bytes of a kept file; what it keeps.

@@ -218,8 +218,10 @@ fn sealed_entries(bytes: &[u8], epoch: u64, segment: u32) -> Option<(Vec<FooterE
         }
         previous = Some(key);
     }
-    let records: Option<Vec<StoredRecord>> =
-        (0..).zip(&entries).map(|(ordinal, entry)| read_record(bytes, entry.at as usize, epoch, segment, ordinal)).collect();
+    let records: Option<Vec<StoredRecord>> = (0..)
+        .zip(&entries)
+        .map(|(ordinal, entry)| read_record(bytes, entry.at as usize, epoch, segment, ordinal))
+        .collect();
     let exact = records.is_some_and(|records| {
         let (own, tags) = write_footer(&records);
         own == footer && tags as usize == tag_count
