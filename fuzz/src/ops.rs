@@ -56,18 +56,39 @@ fn scene(entropy: &mut Entropy<'_>) -> (Vec<Selector>, Vec<Resource>) {
     (selectors, resources)
 }
 
-/// One sequence.
+/// One sequence on the memory tier alone.
 pub fn ops_vs_model(data: &[u8]) {
+    run(data, false);
+}
+
+/// One sequence on both tiers.
+pub fn tiers_vs_model(data: &[u8]) {
+    run(data, true);
+}
+
+fn run(data: &[u8], tiers: bool) {
     let mut entropy = Entropy::new(data);
     let (selectors, resources) = scene(&mut entropy);
     if resources.is_empty() {
         return;
     }
     let evicts = entropy.one_in(8);
-    let mut rig = Rig::new(resources, evicts);
+    let mut rig = if tiers { Rig::with_tiers(resources, evicts) } else { Rig::new(resources, evicts) };
     for _ in 0..MAX_OPS {
         if entropy.is_empty() {
             break;
+        }
+        if tiers && entropy.one_in(5) {
+            match entropy.below(8) {
+                0 => rig.restart(),
+                // Asked for again it is written, and promoted at the second hit from there.
+                1 | 2 => {
+                    let (resource, variant) = (entropy.below(rig.resources()), entropy.below(VARIANTS.len()));
+                    (0..3).for_each(|_| drop(rig.lookup(resource, variant)));
+                }
+                _ => rig.flush(),
+            }
+            continue;
         }
         step(&mut rig, &selectors, &mut entropy);
     }

@@ -10,9 +10,12 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use oust::cache::Answer;
 use oust::clock::ManualClock;
+use oust::disk::media::Memory;
 use oust::freshness::Freshness;
 use oust::purge::PurgeErrorKind;
-use oust::{Admit, Cache, Config, Fetch, FillReader, FillTicket, FillWriter, Head, Hit, Key, Layers, Lookup, Purge};
+use oust::{
+    Admit, Cache, Config, Fetch, FillReader, FillTicket, FillWriter, Head, Hit, Key, L2Config, Layers, Lookup, Purge,
+};
 use oust_reference::{Act, FillId, Model, Outcome, Promise, Refused, Resource, Selector, Storing};
 
 use crate::engine;
@@ -46,7 +49,10 @@ struct Waiting {
 }
 
 pub struct Rig {
-    cache: Cache,
+    cache: Option<Cache>,
+    /// Where the second tier is, if there is one.
+    media: Option<Arc<Memory>>,
+    evicts: bool,
     clock: Arc<ManualClock>,
     now: u64,
     pub model: Model,
@@ -62,16 +68,24 @@ pub struct Rig {
 
 impl Rig {
     pub fn new(resources: Vec<Resource>, evicts: bool) -> Self {
-        let clock = Arc::new(ManualClock::new(START));
-        let config = Config::new().background_sweep(false).clock(clock.clone()).shards(2);
-        let config = config.edge_size(if evicts { 1 << 20 } else { 64 << 20 });
-        let cache = config.build().unwrap_or_else(|error| panic!("{error}"));
+        Self::on(resources, evicts, None)
+    }
+
+    /// With a second tier, whose segments are small.
+    pub fn with_tiers(resources: Vec<Resource>, evicts: bool) -> Self {
+        Self::on(resources, evicts, Some(Arc::new(Memory::new())))
+    }
+
+    fn on(resources: Vec<Resource>, evicts: bool, media: Option<Arc<Memory>>) -> Self {
         let keys = resources.iter().map(|resource| engine::key_of(&resource.key)).collect();
-        Self {
-            cache,
-            clock,
+        let model = Model::new(resources, START, evicts);
+        let mut rig = Self {
+            cache: None,
+            evicts,
+            clock: Arc::new(ManualClock::new(START)),
             now: START,
-            model: Model::new(resources, START, evicts),
+            model: if media.is_some() { model.with_tiers() } else { model },
+            media,
             keys,
             flights: Vec::new(),
             waiting: Vec::new(),
@@ -79,7 +93,40 @@ impl Rig {
             versions: 0,
             tracing: std::env::var_os("OUST_FUZZ_TRACE").is_some(),
             sources: BTreeMap::new(),
-        }
+        };
+        rig.open();
+        rig
+    }
+
+    fn open(&mut self) {
+        let config = Config::new().background_sweep(false).clock(self.clock.clone()).shards(2);
+        let config = config.edge_size(if self.evicts { 1 << 20 } else { 64 << 20 });
+        let config = match &self.media {
+            Some(media) => config.l2(L2Config::media(media.clone(), 4 << 20).segment_size(1 << 20).readers(1)),
+            None => config,
+        };
+        self.cache = Some(config.build().unwrap_or_else(|error| panic!("{error}")));
+    }
+
+    fn cache(&self) -> &Cache {
+        self.cache.as_ref().unwrap_or_else(|| panic!("closed"))
+    }
+
+    /// Writes what waits to the second tier, and makes it durable.
+    pub fn flush(&mut self) {
+        self.trace("flush", &());
+        self.cache().flush().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Ends all fetches, closes the cache and opens it again.
+    pub fn restart(&mut self) {
+        self.trace("restart", &());
+        self.end_flights();
+        self.held = None;
+        self.cache = None;
+        self.model.restarted();
+        self.open();
+        assert_eq!(self.cache().l2_notice(), None, "what a cache leaves is not trusted");
     }
 
     pub fn resources(&self) -> usize {
@@ -107,7 +154,10 @@ impl Rig {
 
     /// Looks up and checks; what was found is held for a later revalidation.
     pub fn lookup(&mut self, resource: usize, variant: usize) -> Option<Hit> {
-        let found = self.cache.lookup(&self.keys[resource], &request(VARIANTS[variant]));
+        let found = match self.cache().lookup(&self.keys[resource], &request(VARIANTS[variant])) {
+            Lookup::Deferred(deferred) => deferred.wait(),
+            found => found,
+        };
         let (saw, hit) = match found {
             Lookup::Hit(hit) => (Outcome::Hit(version(&hit)), Some(hit)),
             Lookup::Stale(hit, _) => (Outcome::Stale(version(&hit)), Some(hit)),
@@ -134,9 +184,9 @@ impl Rig {
         let given = held.is_some();
         let headers = request(VARIANTS[variant]);
         let fetch = if alone {
-            Fetch::Lead(self.cache.fetch_alone(&self.keys[resource], &headers, held))
+            Fetch::Lead(self.cache().fetch_alone(&self.keys[resource], &headers, held))
         } else {
-            self.cache.fetch(&self.keys[resource], &headers, held)
+            self.cache().fetch(&self.keys[resource], &headers, held)
         };
         match fetch {
             Fetch::Lead(ticket) => {
@@ -273,15 +323,15 @@ impl Rig {
         self.trace("purge", &(selectors, act, layers, judged));
         let engine: Option<Vec<_>> = selectors.iter().map(engine::selector).collect();
         let Some(engine) = engine.filter(|_| judged != Err(Refused::Unknown)) else { return false };
-        match self.cache.purge(&Purge::batch(engine).action(engine::action(act)).layers(layers)) {
+        match self.cache().purge(&Purge::batch(engine).action(engine::action(act)).layers(layers)) {
             Ok(_) => {
                 assert_eq!(judged, Ok(()), "accepted {selectors:?}");
-                self.model.purge(selectors, act, layers.edge);
+                self.model.purge(selectors, act, layers.edge, layers.l2);
                 true
             }
             Err(error) => {
                 let kind = error.kind();
-                let no_layer = kind == PurgeErrorKind::NoSuchLayer && layers.l2 && !layers.edge;
+                let no_layer = self.media.is_none() && kind == PurgeErrorKind::NoSuchLayer && layers.l2 && !layers.edge;
                 let budget = kind == PurgeErrorKind::OverBudget && selectors.iter().any(Selector::may_be_refused);
                 let excused = judged.is_err() || no_layer || budget || engine::is_cap(kind);
                 assert!(excused, "refused {selectors:?}: {error}");
@@ -293,8 +343,8 @@ impl Rig {
     /// Sweeps and retires every rule; nothing of it may show.
     pub fn sweep(&mut self) {
         self.trace("sweep", &());
-        self.cache.sweep();
-        let live = self.cache.stats().live_rules;
+        self.cache().sweep();
+        let live = self.cache().stats().live_rules;
         assert_eq!(live, 0, "rules left after a sweep");
     }
 
@@ -344,14 +394,27 @@ impl Rig {
         assert!(allowed, "version {version} reached a reader that joined after a purge of it, or that it is not for");
     }
 
-    /// Ends all fetches, then checks everything twice: as it is and after a sweep.
-    pub fn conclude(mut self) {
+    fn end_flights(&mut self) {
         self.poll_readers();
         while !self.flights.is_empty() {
             self.abandon(0);
         }
         self.poll_readers();
         assert!(self.waiting.is_empty(), "readers wait for fetches that are over");
+    }
+
+    /// Ends all fetches, then checks everything twice: as it is and after a sweep; of two tiers once more after a restart.
+    pub fn conclude(mut self) {
+        self.end_flights();
+        let restarts = self.media.is_some();
+        self.look_around();
+        if restarts {
+            self.restart();
+            self.look_around();
+        }
+    }
+
+    fn look_around(&mut self) {
         for sweep in [false, true] {
             if sweep {
                 self.sweep();

@@ -65,3 +65,34 @@ fn directives() {
 fn targeted() {
     run(oust_fuzz::targeted, 400);
 }
+
+#[test]
+fn journal() {
+    // Each makes and opens some directories: a part of the cases.
+    run_some(oust_fuzz::journal, 300, 5);
+}
+
+#[test]
+fn segment() {
+    run_some(oust_fuzz::segment, 300, 5);
+}
+
+#[test]
+fn records_codec() {
+    run_some(oust_fuzz::records_codec, 300, 5);
+}
+
+#[test]
+fn directory() {
+    run_some(oust_fuzz::directory, 300, 5);
+}
+
+#[test]
+fn crash_vs_model() {
+    run_some(oust_fuzz::crash_vs_model, 300, 10);
+}
+
+#[test]
+fn tiers_vs_model() {
+    run_some(oust_fuzz::tiers_vs_model, 1200, 3);
+}

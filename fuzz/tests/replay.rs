@@ -54,3 +54,33 @@ fn directives() {
 fn targeted() {
     replay("targeted", oust_fuzz::targeted);
 }
+
+#[test]
+fn journal() {
+    replay("journal", oust_fuzz::journal);
+}
+
+#[test]
+fn segment() {
+    replay("segment", oust_fuzz::segment);
+}
+
+#[test]
+fn records_codec() {
+    replay("records_codec", oust_fuzz::records_codec);
+}
+
+#[test]
+fn directory() {
+    replay("directory", oust_fuzz::directory);
+}
+
+#[test]
+fn crash_vs_model() {
+    replay("crash_vs_model", oust_fuzz::crash_vs_model);
+}
+
+#[test]
+fn tiers_vs_model() {
+    replay("tiers_vs_model", oust_fuzz::tiers_vs_model);
+}

@@ -232,10 +232,11 @@ impl Engine {
     /// A rule that can no longer be read, or is refused by sites that have changed, takes everything: too much rather than too little.
     fn restore(&self, purge: &LivePurge, known: Option<Arc<Record>>) {
         let LivePurge { first, last, ref payload } = *purge;
-        let rules = usize::try_from(last.saturating_sub(first).saturating_add(1)).unwrap_or(1);
-        let (purge, created_ms) = codec::decode(payload)
-            .filter(|(purge, _)| purge.selectors.len() == rules)
-            .unwrap_or_else(|| (Purge::batch(vec![Selector::All; rules]), 0));
+        let rules = last.saturating_sub(first).saturating_add(1);
+        // One rule with the last number takes all that any of them would, however many the record says there are.
+        let (number, (purge, created_ms)) = codec::decode(payload)
+            .filter(|(purge, _)| u64::try_from(purge.selectors.len()) == Ok(rules))
+            .map_or_else(|| (last, (Purge::new(Selector::All), 0)), |purge| (first, purge));
         let sites = self.sites();
         let compile = |selector: &Selector| {
             let parts = selector.compile(&sites).unwrap_or_else(|_| vec![Compiled { shape: Shape::All }]);
@@ -246,7 +247,7 @@ impl Engine {
         let record = known.unwrap_or_else(|| Arc::new(Record::new(self.epoch(), (first, last), &purge, created_ms)));
         record.set_durable();
         self.history.push(Arc::clone(&record));
-        self.rules.restore(batch, first, &record);
+        self.rules.restore(batch, number, &record);
     }
 }
 

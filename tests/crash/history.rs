@@ -77,8 +77,17 @@ struct InFlight {
 /// # Errors
 ///
 /// Says what went wrong, and when.
+#[allow(dead_code, reason = "a fuzz target shares this file")]
 pub(crate) fn run(seed: u64) -> Result<Figures, String> {
-    let mut random = Random::new(seed);
+    run_by(Random::new(seed))
+}
+
+/// Runs the history that `random` chooses.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(crate) fn run_by(mut random: Random) -> Result<Figures, String> {
     let capacity = (4 + random.below(12)) << 20;
     let mut history = History {
         slots: Slot::all(),

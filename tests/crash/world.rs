@@ -4,17 +4,32 @@ use http::HeaderMap;
 use oust::purge::Durability;
 use oust::{Action, Key, Layers, Purge, Selector};
 
-/// Numbers from a seed.
-pub(crate) struct Random(u64);
+/// Numbers from a seed, or the bytes of a list for as long as there are any.
+pub(crate) struct Random {
+    seed: u64,
+    first: std::vec::IntoIter<u8>,
+}
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed ^ 0x6f75_7374)
+        Self { seed: seed ^ 0x6f75_7374, first: Vec::new().into_iter() }
+    }
+
+    /// Each byte is a choice of its own, so that what changes one leaves the others; few choices are among more than that.
+    #[allow(dead_code, reason = "for inputs of a fuzzer")]
+    pub(crate) fn chosen(first: Vec<u8>) -> Self {
+        Self {
+            seed: first.iter().fold(1, |seed, &byte| seed * 31 % 1_000_003 + u64::from(byte)),
+            first: first.into_iter(),
+        }
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        if let Some(byte) = self.first.next() {
+            return u64::from(byte);
+        }
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.seed ^ self.seed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ z >> 31
     }

@@ -10,6 +10,7 @@ mod crowd;
 mod dialect;
 mod dialect_text;
 mod entropy;
+pub mod format;
 mod generate;
 mod model;
 mod pattern;

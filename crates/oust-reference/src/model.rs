@@ -1,8 +1,11 @@
 //! What a cache may answer, one operation after the other.
 //!
 //! The model keeps every rule for ever and asks the reference matcher each time. An object is a version with the number of the newest rule
-//! that was in force when its request was sent (its stamp); whatever rule is newer and takes it applies to it. Sweeps, retirement and
-//! layers below do not exist here: they must not be observable.
+//! that was in force when its request was sent (its stamp); whatever rule is newer and takes it applies to it. Sweeps and retirement do not
+//! exist here: they must not be observable.
+//!
+//! With a second tier an object may go down and come up again at any moment, and each copy is under the rules of the tier it is in (G4). So
+//! what may be seen is what any such way leads to; see [`Model::ways`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,6 +89,7 @@ struct Rule {
     act: Act,
     selector: Selector,
     edge: bool,
+    l2: bool,
     at: u64,
 }
 
@@ -147,12 +151,26 @@ pub struct Model {
     deleted: BTreeSet<u64>,
     /// Whether objects may have been evicted, so that a miss is never wrong.
     evicts: bool,
+    /// Whether there is a second tier.
+    tiers: bool,
 }
 
 impl Model {
     /// An empty cache for these resources. `evicts`: its capacity may be passed.
     pub fn new(resources: Vec<Resource>, now: u64, evicts: bool) -> Self {
         Self { resources, now, evicts, ..Self::default() }
+    }
+
+    /// With a second tier.
+    #[must_use]
+    pub fn with_tiers(self) -> Self {
+        Self { tiers: true, ..self }
+    }
+
+    /// The cache was closed and opened again: what is stored may be there or not.
+    pub fn restarted(&mut self) {
+        self.fills.values_mut().for_each(|fill| fill.over = true);
+        self.objects.iter_mut().for_each(|object| object.perhaps_gone = true);
     }
 
     /// Sets the clock, backwards too.
@@ -187,16 +205,15 @@ impl Model {
     }
 
     /// A purge that was accepted: all selectors under one number, since nothing can come between them.
-    pub fn purge(&mut self, selectors: &[Selector], act: Act, edge: bool) {
+    pub fn purge(&mut self, selectors: &[Selector], act: Act, edge: bool, l2: bool) {
         self.seq += 1;
         for selector in selectors {
-            let rule = Rule { seq: self.seq, act, selector: selector.clone(), edge, at: self.now };
-            if act == Act::Delete && edge {
-                let ended: Vec<u64> =
-                    self.objects.iter().filter(|o| self.takes_object(&rule, o)).map(|o| o.version).collect();
-                self.deleted.extend(ended);
-            }
-            self.rules.push(rule);
+            self.rules.push(Rule { seq: self.seq, act, selector: selector.clone(), edge, l2, at: self.now });
+        }
+        if act == Act::Delete {
+            let gone = |o: &&Object| self.verdict(o) == Some(Act::Delete);
+            let ended: Vec<u64> = self.objects.iter().filter(gone).map(|o| o.version).collect();
+            self.deleted.extend(ended);
         }
     }
 
@@ -205,13 +222,14 @@ impl Model {
         let at = self.selected(resource, variant);
         let allowed = at.map_or_else(|| vec![Outcome::Miss], |at| self.outcomes(&self.objects[at]));
         if allowed.contains(&saw) {
-            if let (Some(at), Outcome::Miss) = (at, saw) {
+            // Of two tiers it may just be on its way from one to the other.
+            if let (Some(at), Outcome::Miss, false) = (at, saw, self.tiers) {
                 self.objects.remove(at);
             }
             return Ok(());
         }
         let object = at.map(|at| &self.objects[at]);
-        let rules: Vec<_> = object.map(|o| self.rules_on(o)).unwrap_or_default();
+        let rules: Vec<_> = object.map(|o| self.ways(o)).unwrap_or_default();
         Err(format!("lookup gave {saw:?}, allowed are {allowed:?}: {object:?} under {rules:?} at {}", self.now))
     }
 
@@ -272,7 +290,11 @@ impl Model {
             Some(fill.base? == self.objects[at].version && !self.deleted.contains(&self.objects[at].version))
         });
         // Another generation, or none: a 304 says nothing of it.
-        if current == Some(true) { self.storing(id) } else { Storing::MustNot }
+        match if current == Some(true) { self.storing(id) } else { Storing::MustNot } {
+            // One that was read from the second tier may have left it.
+            Storing::Must if self.tiers => Storing::May,
+            storing => storing,
+        }
     }
 
     /// The end of a fetch: stored or not. An answer not for storing leaves open what becomes of an older one.
@@ -373,36 +395,57 @@ impl Model {
         strongest
     }
 
-    fn rules_on(&self, object: &Object) -> Vec<&Rule> {
-        let newer = self.rules.iter().filter(|rule| rule.edge && rule.seq > object.stamp);
-        newer.filter(|rule| self.takes_object(rule, object)).collect()
+    /// Which rules an object may be under: those of the memory tier, if it never left it; else, for each moment at which it went down and each
+    /// at which it came up again, those of the second tier up to then and those of the memory tier before and since.
+    fn ways(&self, object: &Object) -> Vec<Vec<&Rule>> {
+        let newer = self.rules.iter().filter(|rule| rule.seq > object.stamp);
+        let on: Vec<&Rule> = newer.filter(|rule| self.takes_object(rule, object)).collect();
+        if !self.tiers {
+            return vec![on.into_iter().filter(|rule| rule.edge).collect()];
+        }
+        // Between two of these numbers nothing happens that matters.
+        let moments: BTreeSet<u64> = on.iter().map(|rule| rule.seq).chain([object.stamp]).collect();
+        let mut ways = Vec::new();
+        for &up in &moments {
+            for &down in moments.range(..=up) {
+                let under =
+                    |rule: &&&Rule| rule.edge && (rule.seq <= down || rule.seq > up) || rule.l2 && rule.seq <= up;
+                ways.push(on.iter().filter(under).copied().collect());
+            }
+        }
+        ways
     }
 
+    /// What is certain of it.
     fn verdict(&self, object: &Object) -> Option<Act> {
-        self.rules_on(object).into_iter().map(|rule| rule.act).max()
+        self.ways(object).iter().map(|rules| rules.iter().map(|rule| rule.act).max()).min().flatten()
     }
 
     fn outcomes(&self, object: &Object) -> Vec<Outcome> {
-        let version = object.version;
-        let validate = |on_error| Outcome::MustValidate { version, on_error };
-        let expiry = object.received + object.promise.lifetime;
-        let mut out = match self.verdict(object) {
-            Some(Act::Delete) => vec![Outcome::Miss],
-            Some(Act::Invalidate) => vec![validate(false)],
-            // Expired as of the first soft rule, or as of one that came later: the specification does not say whether the second counts.
-            Some(Act::Soft) => self
-                .rules_on(object)
-                .into_iter()
-                .map(|rule| self.stale(object, self.now.saturating_sub(rule.at.min(expiry))))
-                .collect(),
-            None if object.promise.no_cache => vec![validate(false)],
-            None if self.now < expiry => vec![Outcome::Hit(version)],
-            None => vec![self.stale(object, self.now - expiry)],
-        };
+        let mut out: Vec<Outcome> =
+            self.ways(object).iter().flat_map(|rules| self.outcomes_under(object, rules)).collect();
         if object.perhaps_gone || self.evicts {
             out.push(Outcome::Miss);
         }
         out
+    }
+
+    fn outcomes_under(&self, object: &Object, rules: &[&Rule]) -> Vec<Outcome> {
+        let version = object.version;
+        let validate = |on_error| Outcome::MustValidate { version, on_error };
+        let expiry = object.received + object.promise.lifetime;
+        match rules.iter().map(|rule| rule.act).max() {
+            Some(Act::Delete) => vec![Outcome::Miss],
+            Some(Act::Invalidate) => vec![validate(false)],
+            // Expired as of the first soft rule, or as of one that came later: the specification does not say whether the second counts.
+            Some(Act::Soft) => {
+                let past = |rule: &&Rule| self.now.saturating_sub(rule.at.min(expiry));
+                rules.iter().map(|rule| self.stale(object, past(rule))).collect()
+            }
+            None if object.promise.no_cache => vec![validate(false)],
+            None if self.now < expiry => vec![Outcome::Hit(version)],
+            None => vec![self.stale(object, self.now - expiry)],
+        }
     }
 
     /// An expired object, `past` milliseconds after its expiry.
@@ -452,7 +495,7 @@ mod tests {
             (Act::Soft, Outcome::MustValidate { version: 1, on_error: false }),
             (Act::Delete, Outcome::Miss),
         ] {
-            model.purge(&url("http://h/a"), act, true);
+            model.purge(&url("http://h/a"), act, true, true);
             assert_eq!(model.clone().looked_up(0, None, want), Ok(()));
             assert_eq!(model.looked_up(1, None, Outcome::Hit(2)), Ok(()));
         }
@@ -465,7 +508,7 @@ mod tests {
         let mut model = model(false);
         let id = model.begin(0, None, None);
         assert!(model.joinable(0));
-        model.purge(&[Selector::Tag(b"t".to_vec())], Act::Soft, false);
+        model.purge(&[Selector::Tag(b"t".to_vec())], Act::Soft, false, true);
         // The tags are not known yet.
         assert!(model.joinable(0));
         model.respond(id, 1, Some(LONG), vec![b"t".to_vec()]);
@@ -479,11 +522,11 @@ mod tests {
     fn a_304_revives_only_what_it_was_asked_after() {
         let mut model = model(false);
         store(&mut model, 0, None, 1);
-        model.purge(&url("http://h/a"), Act::Invalidate, true);
+        model.purge(&url("http://h/a"), Act::Invalidate, true, true);
         let late = model.begin(0, None, Some(1));
         model.respond(late, 1, Some(LONG), Vec::new());
         let early = model.clone();
-        model.purge(&url("http://h/a"), Act::Invalidate, true);
+        model.purge(&url("http://h/a"), Act::Invalidate, true, true);
         assert_eq!(model.merging(late), Storing::MustNot);
         assert_eq!(early.merging(late), Storing::Must);
         let mut early = early;
@@ -505,7 +548,7 @@ mod tests {
             model.set_clock(now);
             assert_eq!(model.looked_up(0, None, want), Ok(()), "{now}");
         }
-        model.purge(&url("http://h/a"), Act::Soft, true);
+        model.purge(&url("http://h/a"), Act::Soft, true, true);
         model.set_clock(1);
         assert!(model.looked_up(0, None, Outcome::Hit(1)).is_err());
     }
@@ -516,9 +559,27 @@ mod tests {
         store(&mut model, 0, Some("gzip"), 1);
         store(&mut model, 0, None, 2);
         let fields = vec![("Accept-Encoding".to_owned(), "gzip".to_owned())];
-        model.purge(&[Selector::Variant(b"http://h/a".to_vec(), fields)], Act::Delete, true);
+        model.purge(&[Selector::Variant(b"http://h/a".to_vec(), fields)], Act::Delete, true, true);
         assert_eq!(model.looked_up(0, Some("gzip"), Outcome::Miss), Ok(()));
         assert_eq!(model.looked_up(0, None, Outcome::Hit(2)), Ok(()));
         assert_eq!(model.looked_up(0, Some("br"), Outcome::Miss), Ok(()));
+    }
+
+    #[test]
+    fn g4_a_rule_of_one_tier_leaves_the_other() {
+        let mut tiers = model(false).with_tiers();
+        store(&mut tiers, 0, None, 1);
+        tiers.purge(&url("http://h/a"), Act::Delete, true, false);
+        for allowed in [Outcome::Miss, Outcome::Hit(1)] {
+            assert_eq!(tiers.looked_up(0, None, allowed), Ok(()));
+        }
+        assert!(!tiers.is_deleted(1));
+        tiers.purge(&url("http://h/a"), Act::Soft, false, true);
+        assert_eq!(tiers.looked_up(0, None, Outcome::Stale(1)), Ok(()));
+        // It may have come up between the two.
+        assert_eq!(tiers.looked_up(0, None, Outcome::Hit(1)), Ok(()));
+        tiers.purge(&url("http://h/a"), Act::Delete, true, true);
+        assert!(tiers.is_deleted(1));
+        assert!(tiers.looked_up(0, None, Outcome::Hit(1)).is_err());
     }
 }

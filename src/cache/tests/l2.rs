@@ -1,6 +1,7 @@
 //! The second tier under the protocol: each guarantee by a schedule, with a directory in memory that can lose power.
 
 mod crossings;
+mod strange;
 
 use super::*;
 use crate::config::L2Config;

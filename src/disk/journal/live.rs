@@ -95,6 +95,9 @@ impl Live {
                 }
                 kind::PURGE => {
                     let (first, last) = (fields.u64()?, fields.u64()?);
+                    if first == 0 || first > last {
+                        return None;
+                    }
                     self.purge(first, last, fields.take(fields.0.len())?);
                 }
                 kind::MARKS => {

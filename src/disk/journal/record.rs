@@ -21,6 +21,9 @@ pub(super) const MARKS: usize = 4096;
 /// Bytes of a purge's payload at most.
 pub(super) const MAX_PAYLOAD: usize = 256 << 20;
 
+/// The highest number a file may name. A stamp shares its word with a mark, and blocks of numbers are reserved above this.
+pub(super) const MAX_NUMBER: u64 = 1 << 60;
+
 const MAGIC: [u8; 8] = *b"OUSTJRNL";
 pub(super) const MAJOR: u16 = 1;
 const MINOR: u16 = 0;

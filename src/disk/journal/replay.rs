@@ -7,7 +7,7 @@
 
 use super::error::OpenError;
 use super::live::{Live, LivePurge, Marks};
-use super::record::{Frame, HEADER, Header, HeaderFault, MAJOR, kind};
+use super::record::{Frame, HEADER, Header, HeaderFault, MAJOR, MAX_NUMBER, kind};
 use super::writer::file_name;
 use crate::disk::{File, Media};
 
@@ -97,7 +97,8 @@ impl<'a> Replay<'a> {
                 self.at = frame.next;
                 break;
             }
-            if !self.live.replay(&frame) {
+            // Of the state there is one, and nothing stands before it.
+            if (frame.kind == kind::STATE) != (self.records == 1) || !self.live.replay(&frame) {
                 return self.damaged("a record of the checkpoint is not known");
             }
             self.at = frame.next;
@@ -132,6 +133,12 @@ impl<'a> Replay<'a> {
             position = expected;
         }
         let torn = self.bytes.get(self.at..).is_some_and(|rest| !is_zero(rest));
+        if self.live.max_seq.max(self.live.reserved_upto) > MAX_NUMBER {
+            return self.damaged("numbers have run out");
+        }
+        // Out of order, one that is swept may stand behind one that is not.
+        let swept = self.live.swept_upto;
+        self.live.purges.retain(|purge| purge.last > swept);
         let Self { header, live, at, records, .. } = self;
         // A torn tail may be entries after the close.
         let closed = closed.filter(|_| !torn);
@@ -241,8 +248,10 @@ fn load(media: &dyn Media, name: &str) -> Result<(std::sync::Arc<dyn File>, Vec<
     Ok((file, bytes))
 }
 
+/// By the page: most of a file is zeros.
 fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&byte| byte == 0)
+    const ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|page| ZEROS.starts_with(page))
 }
 
 /// What [`inspect`] says of one file.

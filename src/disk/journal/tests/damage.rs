@@ -238,9 +238,58 @@ fn records_with_a_right_checksum_and_wrong_contents_are_damage() {
         let reading = with(kind, last + 1, &vec![1; length]);
         assert!(matches!(reading, Reading::Damaged { .. }), "{kind} {length}: {reading:?}");
     }
+    let batch = |first: u64, last: u64| [first.to_le_bytes(), last.to_le_bytes()].concat();
+    for payload in [batch(0, 4), batch(5, 4), batch(4, u64::MAX), batch(4, (1 << 60) + 1)] {
+        let reading = with(kind::PURGE, last + 1, &payload);
+        assert!(matches!(reading, Reading::Damaged { .. }), "{payload:?}: {reading:?}");
+    }
+    assert!(matches!(with(kind::RESERVED, last + 1, &u64::MAX.to_le_bytes()), Reading::Damaged { .. }));
+    assert_eq!(purges(&with(kind::PURGE, last + 1, &batch(4, 1 << 60))), Some(4));
     assert_eq!(purges(&with(kind::OPTIONAL, last + 1, b"later minor versions")), Some(3));
     assert_eq!(purges(&with(kind::SWEPT, last + 2, &[0; 8])), Some(3), "a record out of its place is none");
     let mut out = Vec::new();
     put_u64(&mut out, kind::SWEPT, 1, 1);
     assert_eq!(out.len(), 40);
+}
+
+#[test]
+fn a_batch_that_is_swept_is_not_in_force_wherever_it_stands() {
+    let media = Crash::new();
+    let (journal, _) = open(&media);
+    purge(&journal, 9, b"later");
+    journal.append(Entry::Swept { upto: 5 });
+    purge(&journal, 3, b"earlier");
+    journal.append(Entry::Purge { first: 4, last: 7, payload: b"" });
+    journal.append(Entry::Swept { upto: 7 });
+    journal.flush().unwrap();
+    drop(journal);
+    let (id, bytes) = newest(&media);
+    assert_eq!(purges(&Reading::of(&bytes, id)), Some(1));
+    assert_eq!(seqs(&open(&media).1), [(9, 9)]);
+}
+
+#[test]
+fn a_checkpoint_has_its_state_first_and_once() {
+    use super::super::record::{kind, put, put_u64, seal};
+    let (_, id, bytes, _) = file();
+    let header = super::super::record::Header::decode(&bytes).unwrap();
+    let reading = |kinds: &[u8]| {
+        let mut records = Vec::new();
+        for &kind in kinds {
+            let payload: &[u8] =
+                if kind == kind::STATE { &[0; 28] } else { &[1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0] };
+            put(&mut records, kind, header.position, payload.len(), |out| out.extend_from_slice(payload));
+        }
+        put_u64(&mut records, kind::END, header.position, kinds.len() as u64 + 1);
+        seal(&mut records, header.salt, 0);
+        let begin = usize::try_from(header.begin).unwrap();
+        let mut file = bytes.clone();
+        file[begin..].fill(0);
+        file[begin..begin + records.len()].copy_from_slice(&records);
+        Reading::of(&file, id)
+    };
+    assert_eq!(purges(&reading(&[kind::STATE, kind::PURGE])), Some(1));
+    for kinds in [&[][..], &[kind::PURGE], &[kind::PURGE, kind::STATE], &[kind::STATE, kind::STATE]] {
+        assert!(matches!(reading(kinds), Reading::Damaged { .. }), "{kinds:?}");
+    }
 }
