@@ -35,7 +35,9 @@ impl StoredBody {
     fn next(&mut self) -> Result<Option<Bytes>> {
         while self.left > 0 {
             if self.chunk.is_empty() {
-                let Some(chunk) = self.chunks.next() else { return Err(broken("a stored body is shorter than it says")) };
+                let Some(chunk) = self.chunks.next() else {
+                    return Err(broken("a stored body is shorter than it says"));
+                };
                 self.chunk = chunk;
             }
             let passed = cut(self.skip, self.chunk.len());

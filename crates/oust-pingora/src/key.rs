@@ -81,7 +81,7 @@ impl OustStorage {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn fence(&self, mut key: CacheKey) -> CacheKey {
-        key.extensions.insert(Slot::new(self.cache().stamp(), Key::parse(key.primary_key()).ok()));
+        key.extensions.insert(Slot::new(self.cache().stamp(), canonical(key.primary_key())));
         key
     }
 }
@@ -97,9 +97,7 @@ impl OustStorage {
 /// If the primary is longer than a key may be.
 pub fn engine_key(key: &CacheKey) -> Result<Key> {
     let primary = key.primary_key();
-    if let Ok(canonical) = Key::parse(primary)
-        && canonical.text() == primary
-    {
+    if let Some(canonical) = canonical(primary) {
         return Ok(canonical);
     }
     let mut text = OPAQUE.to_vec();
@@ -116,6 +114,12 @@ pub fn engine_key(key: &CacheKey) -> Result<Key> {
     } else {
         Error::e_explain(ErrorType::InternalError, "a cache key has no engine key")
     }
+}
+
+/// The key whose text this is.
+fn canonical(primary: &[u8]) -> Option<Key> {
+    let key = Key::parse(primary).ok()?;
+    (key.text() == primary && !primary.starts_with(OPAQUE)).then_some(key)
 }
 
 /// The selector of what one `CacheKey` answers: with a variance that variant, wherever it is stored; without, every variant.

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use http::header::{self, HeaderName, HeaderValue};
 use http::HeaderMap;
+use http::header::{self, HeaderName, HeaderValue};
 use oust::cache::{Chunks, Head, Hit};
 use oust::freshness::Freshness;
 use pingora_cache::CacheMeta;

@@ -9,7 +9,7 @@ use pingora_cache::key::CacheHashKey;
 use pingora_cache::{CacheEntryId, PurgeOutcome, PurgeTarget};
 use pingora_error::{Error, ErrorType, OrErr, Result};
 
-use crate::key::{VARIANCE, hex, selector_of, selecting};
+use crate::key::{VARIANCE, hex, selecting, selector_of};
 use crate::meta;
 use crate::storage::OustStorage;
 

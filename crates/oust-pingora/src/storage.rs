@@ -20,9 +20,7 @@ use parking_lot::Mutex;
 use pingora_cache::key::CacheHashKey;
 use pingora_cache::storage::streaming_write::U64WriteId;
 use pingora_cache::trace::SpanHandle;
-use pingora_cache::{
-    CacheKey, CacheMeta, HitHandler, MissHandler, PurgeOutcome, PurgeTarget, PurgeType, Storage,
-};
+use pingora_cache::{CacheKey, CacheMeta, HitHandler, MissHandler, PurgeOutcome, PurgeTarget, PurgeType, Storage};
 use pingora_error::Result;
 
 use crate::hit::{StoredBody, StreamedBody, broken};
@@ -118,7 +116,9 @@ impl OustStorage {
         key.extensions.get::<Slot>().map_or_else(
             || {
                 if !self.warned.swap(true, Ordering::Relaxed) {
-                    log::warn!("a cache key has no fence (OustStorage::fence): after purges nothing is stored under such keys");
+                    log::warn!(
+                        "a cache key has no fence (OustStorage::fence): after purges nothing is stored under such keys"
+                    );
                 }
                 self.born
             },
@@ -195,13 +195,20 @@ impl Storage for OustStorage {
             Lookup::Stale(hit, reason) | Lookup::MustValidate(hit, reason) => (Some(hit), Some(reason)),
             _ => (None, None),
         };
-        let fresh = hit.is_some() && reason.is_none();
-        let opened = hit.and_then(|hit| Some((self.opened(key, &hit, reason)?, hit)));
-        if !(fresh && opened.is_some())
-            && let Some(joined) = self.streaming(key, &name, &request)
-        {
-            return Ok(Some(joined));
+        let mut fresh = reason.is_none();
+        let mut opened = hit.and_then(|hit| Some((self.opened(key, &hit, reason)?, hit)));
+        if !fresh || opened.is_none() {
+            if let Some(joined) = self.streaming(key, &name, &request) {
+                return Ok(Some(joined));
+            }
+            // What streamed may have been stored since the lookup.
+            if let Some(hit) = self.cache.lookup_settled(&name, &request, |_| false)
+                && let Some(late) = self.opened(key, &hit, None)
+            {
+                (fresh, opened) = (true, Some((late, hit)));
+            }
         }
+        fresh &= opened.is_some();
         let (base, found) = match opened {
             Some(((meta, handler, id), hit)) => (Some((hit, id)), Some((meta, handler))),
             None => (None, None),
@@ -229,12 +236,7 @@ impl Storage for OustStorage {
     }
 
     /// Begins to write. Others that look up the key from now on read along, unless a purge has taken the response or does so later.
-    async fn get_miss_handler(
-        &'static self,
-        key: &CacheKey,
-        meta: &CacheMeta,
-        _: &SpanHandle,
-    ) -> Result<MissHandler> {
+    async fn get_miss_handler(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<MissHandler> {
         let name = self.name(key);
         // A key too long for the engine: the response passes through a fill that is not stored. Pingora would fail the request for an error here.
         let storable = name.is_ok();

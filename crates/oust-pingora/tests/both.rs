@@ -2,6 +2,7 @@
 //!
 //! `MemCache` is expected to fail H1, H3 and H8, which shows that these checks can fail.
 
+#[allow(dead_code, unreachable_pub, reason = "each test uses its part of it")]
 mod rig;
 
 use rig::{On, Rig};

@@ -1,12 +1,15 @@
 //! What the engine promises, through Pingora.
 
+#[allow(dead_code, unreachable_pub, reason = "each test uses its part of it")]
 mod rig;
 
+use oust::cache::L2State;
 use oust::{Action, Selector};
 use oust_pingora::OustStorage;
 use rig::{On, Rig};
 
-const SOFT_WINDOWS: &str = "cache-control: max-age=3600, stale-while-revalidate=3600, stale-if-error=3600\r\netag: \"1\"\r\n";
+const SOFT_WINDOWS: &str =
+    "cache-control: max-age=3600, stale-while-revalidate=3600, stale-if-error=3600\r\netag: \"1\"\r\n";
 
 /// Every selector that concerns the object takes a fill in flight, before its head and after it; others take nothing.
 #[tokio::test]
@@ -45,7 +48,11 @@ async fn h1_a_selector_takes_what_is_in_flight_and_no_neighbour() {
             }
             assert_eq!(first.body().await.unwrap(), "old");
             let second = rig.get("/d/a.css").await;
-            assert_eq!(rig.cached_or(second, "new").await, if taken { "new" } else { "old" }, "{selector:?} {after_head}");
+            assert_eq!(
+                rig.cached_or(second, "new").await,
+                if taken { "new" } else { "old" },
+                "{selector:?} {after_head}"
+            );
         }
     }
 }
@@ -237,18 +244,17 @@ async fn a_request_that_is_given_up_leaves_nothing() {
     assert_eq!(rig.cached("/a", "").await, "two");
 }
 
+/// The first life runs in a process of its own, which ends without a word.
 #[tokio::test]
-async fn g5_what_is_stored_and_what_is_purged_outlast_a_restart() {
-    let directory = tempfile::tempdir().unwrap();
-    let build = || {
-        let l2 = oust::L2Config::directory(directory.path(), 64 << 20);
+async fn g5_what_is_stored_and_what_is_purged_outlast_a_crash() {
+    const DIRECTORY: &str = "OUST_PINGORA_TEST_DIRECTORY";
+    let build = |directory: &std::path::Path| {
+        let l2 = oust::L2Config::directory(directory, 64 << 20);
         oust::Config::new().edge_size(64 << 20).l2(l2).build().unwrap()
     };
     let large = "x".repeat(100_000);
-    {
-        // Not leaked: the cache ends, and its threads with it.
-        let cache = build();
-        let storage = OustStorage::leak(cache.clone());
+    if let Some(directory) = std::env::var_os(DIRECTORY) {
+        let storage = OustStorage::leak(build(directory.as_ref()));
         let mut rig = Rig::new(On::Oust(storage)).await;
         for color in ["red", "blue"] {
             rig.fill("/v", &format!("color: {color}\r\n"), "vary: color\r\nx-note: kept\r\n", color).await;
@@ -259,12 +265,23 @@ async fn g5_what_is_stored_and_what_is_purged_outlast_a_restart() {
             rig.cached(path, "color: red\r\n").await;
         }
         rig.cached("/v", "color: blue\r\n").await;
-        tokio::task::spawn_blocking(move || cache.flush().unwrap()).await.unwrap();
+        tokio::task::spawn_blocking(|| storage.cache().flush().unwrap()).await.unwrap();
         rig.publish(Selector::Tag("t".into())).await;
-        // SAFETY of the test: the storage is never used again, and its cache is replaced by an empty one.
-        storage.close();
+        std::process::abort();
     }
-    let mut rig = Rig::new(On::Oust(OustStorage::leak(build()))).await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = std::process::Command::new(std::env::current_exe().unwrap());
+    let name = "g5_what_is_stored_and_what_is_purged_outlast_a_crash";
+    let ended = first.args(["--exact", name]).env(DIRECTORY, directory.path()).output().unwrap();
+    let signal = std::os::unix::process::ExitStatusExt::signal(&ended.status);
+    assert_eq!(signal, Some(6), "{}", String::from_utf8_lossy(&ended.stderr));
+
+    let storage = OustStorage::leak(build(directory.path()));
+    // Segments are read in behind; until then a lookup may miss.
+    while storage.cache().stats().l2.is_some_and(|l2| l2.state == L2State::Loading) {
+        tokio::task::yield_now().await;
+    }
+    let mut rig = Rig::new(On::Oust(storage)).await;
     for color in ["red", "blue"] {
         let mut answer = rig.ask("GET", "/v", &format!("color: {color}\r\n")).await;
         answer.read_head().await;

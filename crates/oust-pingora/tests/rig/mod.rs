@@ -12,7 +12,8 @@ use pingora_cache::filters::resp_cacheable;
 use pingora_cache::key::HashBinary;
 use pingora_cache::lock::{CacheKeyLockImpl, CacheLock};
 use pingora_cache::{
-    CacheKey, CacheMeta, CacheMetaDefaults, MemCache, NoCacheReason, PurgeAction, RespCacheable, Storage, VarianceBuilder,
+    CacheKey, CacheMeta, CacheMetaDefaults, MemCache, NoCacheReason, PurgeAction, RespCacheable, Storage,
+    VarianceBuilder,
 };
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
@@ -151,7 +152,10 @@ impl Asked {
     }
 
     pub async fn not_modified(mut self) {
-        self.send("HTTP/1.1 304 Not Modified\r\ncache-control: max-age=3600\r\netag: \"1\"\r\nconnection: close\r\n\r\n").await;
+        self.send(
+            "HTTP/1.1 304 Not Modified\r\ncache-control: max-age=3600\r\netag: \"1\"\r\nconnection: close\r\n\r\n",
+        )
+        .await;
     }
 
     pub fn has(&self, field: &str) -> bool {
