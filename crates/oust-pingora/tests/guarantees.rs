@@ -4,6 +4,7 @@
 mod rig;
 
 use oust::cache::L2State;
+use oust::disk::media::Access;
 use oust::{Action, Selector};
 use oust_pingora::OustStorage;
 use rig::{On, Rig};
@@ -245,11 +246,10 @@ async fn a_request_that_is_given_up_leaves_nothing() {
 }
 
 /// The first life runs in a process of its own, which ends without a word.
-#[tokio::test]
-async fn g5_what_is_stored_and_what_is_purged_outlast_a_crash() {
+async fn g5(access: Access, name: &str) {
     const DIRECTORY: &str = "OUST_PINGORA_TEST_DIRECTORY";
     let build = |directory: &std::path::Path| {
-        let l2 = oust::L2Config::directory(directory, 64 << 20);
+        let l2 = oust::L2Config::directory(directory, 64 << 20).access(access);
         oust::Config::new().edge_size(64 << 20).l2(l2).build().unwrap()
     };
     let large = "x".repeat(100_000);
@@ -271,7 +271,6 @@ async fn g5_what_is_stored_and_what_is_purged_outlast_a_crash() {
     }
     let directory = tempfile::tempdir().unwrap();
     let mut first = std::process::Command::new(std::env::current_exe().unwrap());
-    let name = "g5_what_is_stored_and_what_is_purged_outlast_a_crash";
     let ended = first.args(["--exact", name]).env(DIRECTORY, directory.path()).output().unwrap();
     let signal = std::os::unix::process::ExitStatusExt::signal(&ended.status);
     assert_eq!(signal, Some(6), "{}", String::from_utf8_lossy(&ended.stderr));
@@ -296,4 +295,14 @@ async fn g5_what_is_stored_and_what_is_purged_outlast_a_crash() {
     assert_eq!(rig.purge("/v", "").await, 200);
     let answer = rig.ask("GET", "/v", "color: blue\r\n").await;
     assert_eq!(rig.cached_or(answer, "new").await, "new");
+}
+
+#[tokio::test]
+async fn g5_what_is_stored_and_what_is_purged_outlast_a_crash() {
+    g5(Access::Mmap, "g5_what_is_stored_and_what_is_purged_outlast_a_crash").await;
+}
+
+#[tokio::test]
+async fn g5_where_bodies_are_copied_too() {
+    g5(Access::Pread, "g5_where_bodies_are_copied_too").await;
 }
