@@ -2,6 +2,8 @@
 //!
 //! `MemCache` is expected to fail H1, H3 and H8, which shows that these checks can fail.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 #[allow(dead_code, unreachable_pub, reason = "each test uses its part of it")]
 mod rig;
 

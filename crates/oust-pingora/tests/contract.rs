@@ -1,5 +1,7 @@
 //! The `Storage` trait, called as Pingora calls it.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::time::{Duration, SystemTime};
 
 use oust::{Action, Key, Purge, Selector};

@@ -1,5 +1,7 @@
 //! What the engine promises, through Pingora.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 #[allow(dead_code, unreachable_pub, reason = "each test uses its part of it")]
 mod rig;
 
