@@ -111,6 +111,26 @@ impl Fill {
         }
     }
 
+    /// The same fetch as of this moment, to be read by other request fields and open to who joins. The caller has caught up and lets no rule come
+    /// between until the new one is in the table.
+    pub(crate) fn reopened(&self, request: HeaderMap) -> Self {
+        let (stamp, mark) = self.control.load();
+        let fill = Self::new(self.key.clone(), request, stamp, true, self.base.clone());
+        fill.control.raise(0, mark);
+        {
+            let (mut old, mut new) = (self.state.lock(), fill.state.lock());
+            new.owed = std::mem::take(&mut old.owed);
+            new.refused_from = old.refused_from;
+            new.base_taken_from = old.base_taken_from;
+        }
+        fill
+    }
+
+    /// Whether its response is known, and more of it may come.
+    pub(crate) fn is_streaming(&self) -> bool {
+        matches!(self.state.lock().phase, Phase::Streaming { .. })
+    }
+
     /// Judges the fill by every rule of `snapshot` that it was not judged by; whether it lives.
     pub(crate) fn catch_up(&self, snapshot: &Snapshot) -> bool {
         let mut state = self.state.lock();

@@ -43,7 +43,7 @@ mod vary;
 
 pub use cache::{
     Admit, Answer, Cache, Chunks, Deferred, Explained, Fetch, FillBroken, FillReader, FillTicket, FillWriter, Head,
-    Hit, Lookup, ObjectInfo, Reason, Stats,
+    Hit, Lookup, ObjectInfo, Reason, Stamp, Stats,
 };
 pub use config::{BuildError, Config, L2Config};
 pub use key::Key;

@@ -14,7 +14,7 @@ use super::head::{self, Head};
 use super::hit::Hit;
 use super::lookup::{Lookup, decide};
 use super::ticket::{Fetch, FillReader, FillTicket};
-use super::{Admit, Engine, Reason};
+use super::{Admit, Engine, Reason, Stamp};
 use crate::edge::leaving::judge_for_l2;
 use crate::edge::shard::{Found, Table};
 use crate::entry::{self, Body, Deadlines, EntryRef, Handle, Mark, Parts, TICKS, Tick};
@@ -78,6 +78,52 @@ impl Engine {
         self.lead(table, key, request, base, seq, false)
     }
 
+    pub(crate) fn fetch_alone_since(
+        self: &Arc<Self>,
+        key: &Key,
+        request: &HeaderMap,
+        base: Option<Hit>,
+        since: Stamp,
+    ) -> FillTicket {
+        let table = self.edge.lock(key);
+        let newest = self.rules.load().seq;
+        let since = if since.epoch == self.epoch { since.seq.min(newest) } else { 0 };
+        self.lead(table, key, request, base, since, false)
+    }
+
+    /// Joins a fill whose response is known, if it is for a request with these fields and no rule has taken it.
+    pub(crate) fn join(self: &Arc<Self>, key: &Key, request: &HeaderMap) -> Option<FillReader> {
+        let table = self.edge.shard(key.url_hash()).table.read();
+        if table.fills.is_empty() {
+            return None;
+        }
+        let snapshot = self.rules.load();
+        let fills = table.fills.iter_hash(key.hash()).filter(|fill| fill.key == *key).take(FILLS_ASKED);
+        for fill in fills {
+            if fill.is_streaming()
+                && fill.catch_up(&snapshot)
+                && let Some(id) = fill.join(request)
+            {
+                let fill = Arc::clone(fill);
+                return Some(FillReader::new(self, fill, id, (snapshot.seq, false), request.clone()));
+            }
+        }
+        None
+    }
+
+    /// Puts a fill that others may join in the place of `old`.
+    pub(crate) fn reopen(&self, old: &Arc<Fill>, request: &HeaderMap) -> Arc<Fill> {
+        let mut table = self.edge.lock(&old.key);
+        // What is published while the lock is held finds the new one in the table, stamped with the number the old one was judged up to.
+        old.catch_up(&self.rules.load());
+        let fill = Arc::new(old.reopened(request.clone()));
+        self.remove_fill(&mut table, old);
+        table.fills.insert_unique(fill.table_hash(), Arc::clone(&fill), |fill| fill.table_hash());
+        self.edge.recharge(&mut table);
+        self.edge.budget.force(FILL_OVERHEAD as i64);
+        fill
+    }
+
     fn lead(
         self: &Arc<Self>,
         mut table: parking_lot::RwLockWriteGuard<'_, Table>,
@@ -91,6 +137,8 @@ impl Engine {
         let base = base.filter(|hit| self.judge_in_table(&table, hit.entry()) != Mark::Dead);
         let validates = base.as_ref().map(|hit| hit.entry().clone());
         let fill = Arc::new(Fill::new(key.clone(), request.clone(), stamp, joinable, validates));
+        // An older stamp than the newest: judged before it is in the table, since what is there is not below the low-water mark (I2).
+        fill.catch_up(&self.rules.load());
         table.fills.insert_unique(fill.table_hash(), Arc::clone(&fill), |fill| fill.table_hash());
         self.edge.recharge(&mut table);
         self.edge.budget.force(FILL_OVERHEAD as i64);

@@ -111,6 +111,13 @@ pub(crate) struct Engine {
     wake: sweep::Wake,
 }
 
+/// A moment in the order of purges: see [`Cache::stamp`]. Copy; says nothing after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    epoch: u64,
+    seq: u64,
+}
+
 /// Validated settings of an engine.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -300,6 +307,44 @@ impl Cache {
     /// Like [`fetch`](Self::fetch), but never joins and is never joined: for requests that were told [`Answer::Refetch`].
     pub fn fetch_alone(&self, key: &Key, request: &HeaderMap, base: Option<Hit>) -> FillTicket {
         self.engine.fetch_alone(key, request, base)
+    }
+
+    /// The present, for [`fetch_alone_since`](Self::fetch_alone_since). One load; holds nothing.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { epoch: self.engine.epoch, seq: self.engine.rules.load().seq }
+    }
+
+    /// Like [`fetch_alone`](Self::fetch_alone), for a request that may have gone to the origin already, but not before `since`.
+    ///
+    /// The response is not stored if any purge that concerns it came after `since`, nor if that can no longer be told, because purges have been
+    /// retired in between. So take a ticket before the origin is asked wherever that is possible.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use http::{HeaderMap, StatusCode};
+    /// use oust::{Admit, Config, Head, Key, Purge, Reason, Selector, freshness::Freshness};
+    ///
+    /// let cache = Config::new().edge_size(64 << 20).build()?;
+    /// let (key, request) = (Key::parse(b"http://example.com/a")?, HeaderMap::new());
+    /// let before = cache.stamp();
+    /// // ... the origin is asked, and meanwhile:
+    /// cache.purge(&Purge::new(Selector::All))?;
+    /// let ticket = cache.fetch_alone_since(&key, &request, None, before);
+    /// let head = Head::new(StatusCode::OK, HeaderMap::new());
+    /// let admit = ticket.store(head, "old".into(), Freshness::fresh_for(Duration::from_secs(60)), &[]);
+    /// assert_eq!(admit, Admit::Skipped(Reason::PurgeFenced));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn fetch_alone_since(&self, key: &Key, request: &HeaderMap, base: Option<Hit>, since: Stamp) -> FillTicket {
+        self.engine.fetch_alone_since(key, request, base, since)
+    }
+
+    /// A reader of a fetch in flight whose head is known and that a request with these fields may read along: it can be joined, its `Vary` selects
+    /// the request, and no purge has taken it. Never waits and never leads; [`FillReader::poll_answer`] is ready at once.
+    ///
+    /// After a [`purge`](Self::purge) has returned, nothing it takes is joined.
+    pub fn join(&self, key: &Key, request: &HeaderMap) -> Option<FillReader> {
+        self.engine.join(key, request)
     }
 
     /// Ends everything stored under the URL of `key`, all variations and variants, and keeps fills of it in flight from being stored or joined:

@@ -54,6 +54,16 @@ impl FillTicket {
         self.base.as_ref()
     }
 
+    /// The same fetch with the same stamp, its response to be read by other fields of the request (RFC 9111 4.1), and open to
+    /// [`Cache::join`](crate::Cache::join) once its head is given. For servers that learn only from the answer which variant it is. Readers taken
+    /// before are told to fetch for themselves.
+    pub fn reopen(mut self, request: &HeaderMap) -> Self {
+        self.answered = true;
+        let fill = self.engine.reopen(&self.fill, request);
+        self.fill.over(Reason::Failed);
+        Self { engine: Arc::clone(&self.engine), fill, base: self.base.take(), answered: false }
+    }
+
     /// A reader from the first byte on, for the leader's own client. Take it before [`respond`](Self::respond).
     pub fn reader(&self) -> FillReader {
         let id = self.fill.add_reader();

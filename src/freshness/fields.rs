@@ -33,6 +33,30 @@ const DECISIVE: [HeaderName; 9] = [
     header::VARY,
 ];
 
+/// The tags a response carries in the fields `names`, split as each field's inventor does: `Surrogate-Key` and `xkey` at white space, others at
+/// commas. O(fields); they borrow from `headers`.
+///
+/// ```
+/// use http::{HeaderMap, HeaderName};
+/// let mut headers = HeaderMap::new();
+/// headers.insert("surrogate-key", "a b".parse()?);
+/// headers.insert("cache-tag", "c d, e".parse()?);
+/// let names = ["surrogate-key", "cache-tag"].map(HeaderName::from_static);
+/// assert_eq!(oust::freshness::tags(&headers, &names), [&b"a"[..], b"b", b"c d", b"e"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn tags<'a>(headers: &'a HeaderMap, names: &[HeaderName]) -> Vec<&'a [u8]> {
+    let mut tags = Vec::new();
+    for name in names {
+        let by_space = matches!(name.as_str(), "surrogate-key" | "xkey");
+        let separates = |byte: &u8| if by_space { byte.is_ascii_whitespace() } else { *byte == b',' };
+        for line in headers.get_all(name) {
+            tags.extend(line.as_bytes().split(separates).map(<[u8]>::trim_ascii).filter(|tag| !tag.is_empty()));
+        }
+    }
+    tags
+}
+
 /// Removes the fields of a response that must not be stored: those of the connection, those `Connection` names, and those that
 /// `no-cache="..."` and `private="..."` name (RFC 9111 3.1, 5.2.2.4, 5.2.2.7).
 ///

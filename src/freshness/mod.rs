@@ -40,7 +40,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, Method, StatusCode};
 
 pub use self::directives::{Directives, MAX_DELTA};
-pub use self::fields::strip_unstorable;
+pub use self::fields::{strip_unstorable, tags};
 pub use self::policy::Policy;
 pub use self::request::{Demand, RequestDirectives};
 

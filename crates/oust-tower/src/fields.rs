@@ -2,6 +2,7 @@
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Version};
+pub(crate) use oust::freshness::tags;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -104,19 +105,6 @@ pub(crate) fn is_upgrade(request: &HeaderMap, version: Version) -> bool {
 /// What a gRPC client says of itself, and may over HTTP/2 (RFC 9113 8.2.2): the one member of `TE` that is no matter of the connection.
 pub(crate) fn te_trailers(request: &HeaderMap, version: Version) -> bool {
     version == Version::HTTP_2 && request.get(header::TE).is_some_and(|value| value == "trailers")
-}
-
-/// The tags a response carries in the fields `names`, split as each field's inventor does.
-pub(crate) fn tags<'a>(headers: &'a HeaderMap, names: &[HeaderName]) -> Vec<&'a [u8]> {
-    let mut tags = Vec::new();
-    for name in names {
-        let by_space = matches!(name.as_str(), "surrogate-key" | "xkey");
-        let separates = |byte: &u8| if by_space { byte.is_ascii_whitespace() } else { *byte == b',' };
-        for line in headers.get_all(name) {
-            tags.extend(line.as_bytes().split(separates).map(<[u8]>::trim_ascii).filter(|tag| !tag.is_empty()));
-        }
-    }
-    tags
 }
 
 /// The length a head states for its body.

@@ -282,3 +282,62 @@ fn an_unsafe_method_ends_its_url_and_fences_fills() {
     assert_eq!(rig.cache.stats().live_rules, 0);
     rig.cache.validate().unwrap();
 }
+
+/// A reader joins what streams, and nothing that a purge took (H3).
+#[test]
+fn what_streams_is_joined_until_a_purge_takes_it() {
+    let rig = rig();
+    let none = HeaderMap::new();
+    let ticket = rig.cache.fetch_alone(&key(A), &none, None);
+    assert!(rig.cache.join(&key(A), &none).is_none(), "no head yet");
+    let ticket = ticket.reopen(&headers(&[("x", "1")]));
+    assert!(rig.cache.join(&key(A), &headers(&[("x", "1")])).is_none(), "no head yet");
+    let fresh = Some(Freshness::fresh_for(Duration::from_secs(60)));
+    let mut fill = ticket.respond(head(&[("vary", "x")]), None, fresh, &[b"t"]);
+    assert!(rig.cache.join(&key(A), &none).is_none(), "another variant");
+    let mut reader = rig.cache.join(&key(A), &headers(&[("x", "1")])).unwrap();
+    fill.write("a".into());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(matches!(reader.poll_answer(&mut cx), Poll::Ready(Answer::Head(_))));
+    assert!(matches!(reader.poll_chunk(&mut cx), Poll::Ready(Some(Ok(chunk))) if chunk == "a"));
+    rig.cache.purge(&Purge::new(Selector::Tag("t".into()))).unwrap();
+    assert!(rig.cache.join(&key(A), &headers(&[("x", "1")])).is_none(), "taken");
+    assert_eq!(fill.finish(), Admit::Skipped(Reason::PurgeFenced));
+    rig.cache.validate().unwrap();
+}
+
+/// What is reopened is stored for the fields it was reopened with, and still answers to the rules that came before (H1).
+#[test]
+fn a_reopened_fill_keeps_its_stamp() {
+    for selector in [Selector::Tag("t".into()), Selector::Url(A.into()), Selector::Tag("other".into())] {
+        let rig = rig();
+        let ticket = rig.cache.fetch_alone(&key(A), &headers(&[("x", "1")]), None);
+        let kept = selector == Selector::Tag("other".into());
+        rig.cache.purge(&Purge::new(selector)).unwrap();
+        rig.cache.sweep();
+        let ticket = ticket.reopen(&headers(&[("x", "2")]));
+        let fresh = Freshness::fresh_for(Duration::from_secs(60));
+        let admit = ticket.store(head(&[("vary", "x")]), "a".into(), fresh, &[b"t"]);
+        assert_eq!(admit == Admit::Stored, kept);
+        assert_eq!(matches!(rig.cache.lookup(&key(A), &headers(&[("x", "2")])), Lookup::Hit(_)), kept);
+        assert!(matches!(rig.cache.lookup(&key(A), &headers(&[("x", "1")])), Lookup::Miss(_)));
+        rig.cache.validate().unwrap();
+    }
+}
+
+/// A ticket since a moment is fenced by every purge after it, and by any that is retired meanwhile (H1, I2).
+#[test]
+fn a_ticket_since_a_moment_answers_for_the_time_between() {
+    for (url, swept, stored) in [(A, false, false), (B, false, true), (A, true, false), (B, true, false)] {
+        let rig = rig();
+        let before = rig.cache.stamp();
+        rig.cache.purge(&Purge::new(Selector::Url(url.into()))).unwrap();
+        if swept {
+            rig.cache.sweep();
+        }
+        let ticket = rig.cache.fetch_alone_since(&key(A), &HeaderMap::new(), None, before);
+        rig.cache.validate().unwrap();
+        let fresh = Freshness::fresh_for(Duration::from_secs(60));
+        assert_eq!(ticket.store(head(&[]), "a".into(), fresh, &[]) == Admit::Stored, stored);
+    }
+}
