@@ -65,12 +65,12 @@ impl Fault {
         let message = c_string(&told.message);
         let limit = c_string(told.limit.map_or("", |(name, _)| name));
         // A thread that is ending has nobody left to ask.
-        drop(LAST.try_with(|last| {
+        let left = LAST.try_with(|last| {
             if let Ok(mut last) = last.try_borrow_mut() {
                 *last = Some(Box::new(Last { told, message, limit }));
             }
-        }));
-        code
+        });
+        left.map_or(code, |()| code)
     }
 }
 

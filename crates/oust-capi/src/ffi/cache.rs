@@ -13,7 +13,7 @@ use super::lookup::{HitBox, KeyBox, RequestBox};
 use super::raw::{Out, Sized, array, entry, free, text};
 use super::reply::{Reply, answer};
 use super::table::{Kind, kind};
-use super::types::{OUST_ABI_VERSION, oust_cache, oust_code, oust_error_info, oust_key, oust_reply, oust_slice, oust_stats};
+use super::types::{OUST_ABI_VERSION, oust_cache, oust_code, oust_error_info, oust_key, oust_figures, oust_reply, oust_slice};
 use crate::config::Configuration;
 use crate::error::{Fault, last_info, last_message};
 use crate::wire;
@@ -194,14 +194,14 @@ pub unsafe extern "C" fn oust_end_url(cache: *const oust_cache, key: *const oust
 ///
 /// Duties 3 and 4.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn oust_stats(cache: *const oust_cache, out: *mut oust_stats) -> oust_code {
+pub unsafe extern "C" fn oust_stats(cache: *const oust_cache, out: *mut oust_figures) -> oust_code {
     entry(|| {
         // SAFETY: duty 3.
         let mut out = unsafe { Sized::new(out, "out") }?;
         // SAFETY: duty 4.
         let stats = unsafe { self::cache(cache) }?.cache.stats();
         let l2 = stats.l2.as_ref();
-        out.set(oust_stats {
+        out.set(oust_figures {
             size: 0,
             objects: stats.objects,
             bytes: stats.bytes,

@@ -365,7 +365,7 @@ pub unsafe extern "C" fn oust_deferred_free(deferred: *mut oust_deferred) -> ous
 ///
 /// Duties 3 and 4.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn oust_hit_info(hit: *const oust_hit, out: *mut oust_hit_info) -> oust_code {
+pub unsafe extern "C" fn oust_hit_describe(hit: *const oust_hit, out: *mut oust_hit_info) -> oust_code {
     entry(|| {
         // SAFETY: duty 3.
         let mut out = unsafe { Sized::new(out, "out") }?;

@@ -207,7 +207,7 @@ extensible!(
     oust_explained,
     oust_api_request,
     oust_webhook,
-    oust_stats
+    oust_figures
 );
 
 impl<T: Extensible> Sized<'_, T> {

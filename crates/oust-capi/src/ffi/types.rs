@@ -509,8 +509,8 @@ pub struct oust_webhook {
 /// Figures of a cache; counters run from its start. `oust_stats_json` has more.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
-pub struct oust_stats {
-    /// Set by the caller: `sizeof(oust_stats)`.
+pub struct oust_figures {
+    /// Set by the caller: `sizeof(oust_figures)`.
     pub size: usize,
     /// Stored objects of the memory tier.
     pub objects: u64,
@@ -551,37 +551,64 @@ pub struct oust_stats {
 /// It may call every function of this library but those that block, and must not throw or unwind. NULL: nobody is called, the caller asks again.
 pub type oust_callback = Option<unsafe extern "C" fn(data: *mut c_void)>;
 
-macro_rules! handles {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
-        $(#[$doc])*
-        ///
-        /// A handle is a number in the form of a pointer: it points nowhere, and every call checks it.
-        #[derive(Debug)]
-        pub struct $name { _opaque: () }
-    )*};
+/// A cache. A handle: a checked number in the form of a pointer, which points nowhere.
+#[derive(Debug)]
+pub struct oust_cache {
+    _opaque: (),
 }
 
-handles! {
-    /// A cache.
-    oust_cache,
-    /// A cache key.
-    oust_key,
-    /// Header fields of a request, read once for several calls.
-    oust_request,
-    /// A stored response: keeps its bytes alive.
-    oust_hit,
-    /// Status and header fields of a response.
-    oust_head,
-    /// A lookup that waits for the disk.
-    oust_deferred,
-    /// The right and duty to fetch a key.
-    oust_ticket,
-    /// The writing end of a fill.
-    oust_writer,
-    /// The reading end of a fill.
-    oust_reader,
-    /// A status, header fields and a body: the answer of a purge API, JSON, or a webhook to send.
-    oust_reply,
+/// A cache key. A handle: a checked number in the form of a pointer, which points nowhere.
+#[derive(Debug)]
+pub struct oust_key {
+    _opaque: (),
+}
+
+/// Header fields of a request, read once for several calls. A handle: a checked number in the form of a pointer, which points nowhere.
+#[derive(Debug)]
+pub struct oust_request {
+    _opaque: (),
+}
+
+/// A stored response: keeps its bytes alive. A handle: a checked number in the form of a pointer, which points nowhere.
+#[derive(Debug)]
+pub struct oust_hit {
+    _opaque: (),
+}
+
+/// Status and header fields of a response. A handle: a checked number in the form of a pointer, which points nowhere.
+#[derive(Debug)]
+pub struct oust_head {
+    _opaque: (),
+}
+
+/// A lookup that waits for the disk. A handle: a checked number in the form of a pointer, which points nowhere.
+#[derive(Debug)]
+pub struct oust_deferred {
+    _opaque: (),
+}
+
+/// The right and duty to fetch a key. A handle: a checked number in the form of a pointer, which points nowhere.
+#[derive(Debug)]
+pub struct oust_ticket {
+    _opaque: (),
+}
+
+/// The writing end of a fill. A handle: a checked number in the form of a pointer, which points nowhere.
+#[derive(Debug)]
+pub struct oust_writer {
+    _opaque: (),
+}
+
+/// The reading end of a fill. A handle: a checked number in the form of a pointer, which points nowhere.
+#[derive(Debug)]
+pub struct oust_reader {
+    _opaque: (),
+}
+
+/// A status, header fields and a body: the answer of a purge API, JSON, or a webhook to send. A handle: a checked number in the form of a pointer, which points nowhere.
+#[derive(Debug)]
+pub struct oust_reply {
+    _opaque: (),
 }
 
 /// The number of a reason.
