@@ -57,6 +57,11 @@ impl Fault {
         self.0.code
     }
 
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> &str {
+        &self.0.message
+    }
+
     /// Leaves it with the calling thread.
     #[cold]
     pub(crate) fn leave(self) -> oust_code {
@@ -81,9 +86,8 @@ fn c_string(text: &str) -> CString {
 
 /// The message of the thread's last failed call; stays until its next one.
 pub(crate) fn last_message() -> *const c_char {
-    let message = LAST.try_with(|last| {
-        last.try_borrow().ok().and_then(|last| last.as_ref().map(|last| last.message.as_ptr()))
-    });
+    let message =
+        LAST.try_with(|last| last.try_borrow().ok().and_then(|last| last.as_ref().map(|last| last.message.as_ptr())));
     message.ok().flatten().unwrap_or(c"".as_ptr())
 }
 

@@ -112,9 +112,8 @@ pub(crate) fn purge(body: &[u8], by: String, max_batch: usize, has_l2: bool) -> 
     let layers = layers(body.layers.as_deref(), has_l2)?;
     let mut selectors = Vec::with_capacity(body.selectors.len());
     for (index, raw) in body.selectors.iter().enumerate() {
-        let Wire(selector) = serde_json::from_str(raw.get()).map_err(|error| {
-            Problem::bad(format!("selector {index}: {error}")).with("selector", json!(index))
-        })?;
+        let Wire(selector) = serde_json::from_str(raw.get())
+            .map_err(|error| Problem::bad(format!("selector {index}: {error}")).with("selector", json!(index)))?;
         selectors.push(selector);
     }
     Ok(Purge::batch(selectors).action(action).layers(layers).durability(durability).by(by))

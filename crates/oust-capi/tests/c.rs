@@ -64,7 +64,8 @@ fn all_of_the_abi_under_valgrind() {
 #[test]
 fn all_of_the_abi_with_c_under_address_sanitizer() {
     let dir = tempfile::tempdir().unwrap();
-    let program = compile(&["tests/c/main.c"], dir.path(), &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
+    let program =
+        compile(&["tests/c/main.c"], dir.path(), &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
     let mut program = Command::new(program);
     assert_eq!(run(&mut program, dir.path(), "AddressSanitizer"), "all of the ABI: ok\n");
 }

@@ -13,7 +13,9 @@ use super::lookup::{HitBox, KeyBox, RequestBox};
 use super::raw::{Out, Sized, array, entry, free, text};
 use super::reply::{Reply, answer};
 use super::table::{Kind, kind};
-use super::types::{OUST_ABI_VERSION, oust_cache, oust_code, oust_error_info, oust_key, oust_figures, oust_reply, oust_slice};
+use super::types::{
+    OUST_ABI_VERSION, oust_cache, oust_code, oust_error_info, oust_figures, oust_key, oust_reply, oust_slice,
+};
 use crate::config::Configuration;
 use crate::error::{Fault, last_info, last_message};
 use crate::wire;
@@ -265,8 +267,7 @@ pub extern "C" fn oust_open_handles() -> u64 {
 #[unsafe(no_mangle)]
 pub extern "C" fn oust_install_sigbus_handler() -> oust_code {
     entry(|| {
-        media::install_sigbus_handler()
-            .map_err(|error| Fault::new(oust_code::OUST_E_STORAGE, error.to_string()))?;
+        media::install_sigbus_handler().map_err(|error| Fault::new(oust_code::OUST_E_STORAGE, error.to_string()))?;
         Ok(oust_code::OUST_OK)
     })
 }
@@ -276,7 +277,11 @@ pub extern "C" fn oust_install_sigbus_handler() -> oust_code {
 /// # Safety
 ///
 /// Duty 1, of the array and of all slices in it.
-pub(crate) unsafe fn slices<'a>(data: *const oust_slice, len: usize, what: &'static str) -> Result<Vec<&'a [u8]>, Fault> {
+pub(crate) unsafe fn slices<'a>(
+    data: *const oust_slice,
+    len: usize,
+    what: &'static str,
+) -> Result<Vec<&'a [u8]>, Fault> {
     // SAFETY: duty 1, passed on.
     let list = unsafe { array(data, len, what) }?;
     list.iter()

@@ -100,12 +100,11 @@ pub unsafe extern "C" fn oust_key_of_request(
         let target = unsafe { bytes(target.data, target.len, "target") }?;
         // SAFETY: duty 1.
         let request = unsafe { fields(request, field_count) }?;
-        let key = of.cache.sites().key(scheme, authority, target, &request).map_err(|error| {
-            match error.malformed() {
+        let key =
+            of.cache.sites().key(scheme, authority, target, &request).map_err(|error| match error.malformed() {
                 None => Fault::new(oust_code::OUST_E_HOST, error.to_string()),
                 Some(malformed) => malformed.clone().into(),
-            }
-        })?;
+            })?;
         out.set(KeyBox::table().insert(KeyBox(key))?);
         Ok(oust_code::OUST_OK)
     })

@@ -125,10 +125,7 @@ pub(crate) struct Held<T: Kind> {
 
 impl<T: Kind> Table<T> {
     pub(crate) const fn new() -> Self {
-        Self {
-            chunks: [const { OnceLock::new() }; CHUNKS],
-            spare: Mutex::new(Spare { free: Vec::new(), next: 0 }),
-        }
+        Self { chunks: [const { OnceLock::new() }; CHUNKS], spare: Mutex::new(Spare { free: Vec::new(), next: 0 }) }
     }
 
     /// How many handles there are, but for those of threads that are at it.
@@ -231,9 +228,7 @@ impl<T: Kind> Table<T> {
             let more = spare.free.len().min(OWN / 2);
             let from = spare.free.len() - more;
             let taken = spare.free.split_off(from);
-            let kept = T::own(|own| {
-                own.free.try_borrow_mut().map(|mut free| free.extend_from_slice(&taken)).is_ok()
-            });
+            let kept = T::own(|own| own.free.try_borrow_mut().map(|mut free| free.extend_from_slice(&taken)).is_ok());
             if kept != Some(true) {
                 spare.free.extend(taken);
             }
