@@ -361,7 +361,7 @@ impl AccountEntry {
         account.cdnetworks = self.cdnetworks.as_ref().map(CdnetworksEntry::checked).transpose()?;
         account.imagekit = self.imagekit.as_ref().map(|of| ImageKit {
             private_key: of.private_key.0.clone(),
-            monthly: of.monthly.unwrap_or(ImageKit::default().monthly),
+            monthly: of.monthly.unwrap_or_else(|| ImageKit::default().monthly),
             wildcard: of.wildcard,
         });
         Ok(account)
@@ -392,7 +392,7 @@ impl CdnetworksEntry {
         if user.is_empty() && access_key.is_empty() {
             return Err("`cdnetworks` needs `user` and `api_key`, or `access_key` and `secret_key`".to_owned());
         }
-        let rate = self.rate.as_ref().map_or(Cdnetworks::default().rate, |Parsed(rate)| *rate);
+        let rate = self.rate.as_ref().map_or_else(|| Cdnetworks::default().rate, |Parsed(rate)| *rate);
         Ok(Cdnetworks { user, api_key, access_key, secret_key, rate })
     }
 }
