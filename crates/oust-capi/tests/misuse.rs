@@ -1,5 +1,6 @@
 //! Each misuse of the ABI that can be seen is answered by its code, and changes nothing.
 #![allow(unsafe_code, reason = "the ABI is called as C calls it")]
+#![allow(clippy::multiple_unsafe_ops_per_block, reason = "calls of one test share what makes them sound")]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::ffi::CStr;
