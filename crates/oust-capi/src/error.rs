@@ -140,7 +140,7 @@ impl From<PurgeError> for Fault {
             _ => oust_code::OUST_E_SELECTOR,
         };
         let mut fault = Self::new(code, error.to_string());
-        (fault.0.selector, fault.0.position, fault.0.limit) = (error.selector, error.position, error.limit);
+        (fault.0.selector, fault.0.position, fault.0.limit) = (error.selector(), error.position(), error.limit());
         fault
     }
 }

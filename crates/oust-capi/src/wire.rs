@@ -62,13 +62,13 @@ impl From<PurgeError> for Problem {
             _ => 400,
         };
         let mut problem = Self::new(status, error.to_string());
-        if let Some(selector) = error.selector {
+        if let Some(selector) = error.selector() {
             problem = problem.with("selector", json!(selector));
         }
-        if let Some(position) = error.position {
+        if let Some(position) = error.position() {
             problem = problem.with("position", json!(position));
         }
-        if let Some((name, value)) = error.limit {
+        if let Some((name, value)) = error.limit() {
             problem = problem.with("limit", json!({ "name": name, "value": value }));
         }
         problem
