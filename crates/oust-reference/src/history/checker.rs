@@ -44,12 +44,20 @@ pub struct Checker {
     objects: HashMap<(String, String, String, Vec<String>), usize>,
     taken_by: Vec<Object>,
     purges: Vec<Rc<Rule>>,
-    verdicts: HashMap<Selector, HashMap<usize, bool>>,
+    verdicts: HashMap<Selector, Verdicts>,
     fetches: HashMap<u64, Fetch>,
     /// By URL and variation, as they came.
     of_url: HashMap<(String, String), Vec<u64>>,
     stops: Vec<Stop>,
     tally: Tally,
+}
+
+/// What a selector takes, found out once for each object.
+#[derive(Debug)]
+struct Verdicts {
+    /// `None`: the reference cannot judge it, and it is not held against anybody.
+    matcher: Option<Matcher>,
+    of_object: Vec<Option<bool>>,
 }
 
 #[derive(Debug)]
@@ -200,23 +208,29 @@ impl Checker {
     }
 
     fn takes(&mut self, purge: &Purge, at: usize) -> bool {
+        let (object, vary) = (&self.taken_by[at], &self.vary);
+        let verdicts = &mut self.verdicts;
         purge.selectors.iter().any(|selector| {
-            if let Some(verdict) = self.verdicts.get(selector).and_then(|of| of.get(&at)) {
-                return *verdict;
+            if !verdicts.contains_key(selector) {
+                let new = Verdicts { matcher: Matcher::new(selector).ok(), of_object: Vec::new() };
+                verdicts.insert(selector.clone(), new);
             }
-            let object = &self.taken_by[at];
-            // What the reference cannot judge is not held against anybody.
-            let matched = Matcher::new(selector).and_then(|m| m.matches(&object.subject)).unwrap_or(false);
-            let verdict = matched
-                && match selector {
+            let Some(verdict) = verdicts.get_mut(selector) else { return false };
+            if verdict.of_object.len() <= at {
+                verdict.of_object.resize(at + 1, None);
+            }
+            let Verdicts { matcher, of_object } = verdict;
+            *of_object[at].get_or_insert_with(|| {
+                let matches = |matcher: &Matcher| matcher.matches(&object.subject).unwrap_or(false);
+                let same = match selector {
                     Selector::Variant(_, fields) => {
-                        let value = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(&self.vary));
+                        let value = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(vary));
                         value.map_or("", |(_, value)| value) == object.variant
                     }
                     _ => true,
                 };
-            self.verdicts.entry(selector.clone()).or_default().insert(at, verdict);
-            verdict
+                same && matcher.as_ref().is_some_and(matches)
+            })
         })
     }
 
@@ -247,7 +261,7 @@ impl Checker {
         self.tally.stopped += u64::from(stopped);
         let (Some(body), Some(exchange)) = (request.body, request.exchange) else {
             let excused = self.failed(request).is_some();
-            self.tally.excused += u64::from(excused);
+            self.tally.excused += u64::from(excused && !stopped);
             if !stopped && !excused {
                 let near = self.near(request);
                 found.push(violation(Clause::ServerError, request, &[], &near.iter().collect::<Vec<_>>()));

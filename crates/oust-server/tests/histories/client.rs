@@ -1,5 +1,7 @@
 //! A client that keeps its connection and tells what came, whole or not.
 
+#![allow(dead_code, unreachable_pub, reason = "two test programs use their parts of this")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -85,7 +87,8 @@ impl Client {
     }
 }
 
-fn chunks(wire: &mut impl BufRead, body: &mut Vec<u8>) -> Option<()> {
+/// A chunked body, to its end.
+pub fn chunks(wire: &mut impl BufRead, body: &mut Vec<u8>) -> Option<()> {
     loop {
         let mut line = String::new();
         wire.read_line(&mut line).ok()?;

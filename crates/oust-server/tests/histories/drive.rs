@@ -1,5 +1,7 @@
 //! Clients and purgers: what they ask by chance, and what they note.
 
+#![allow(dead_code, unreachable_pub, reason = "two test programs use their parts of this")]
+
 use std::net::SocketAddr;
 use std::sync::RwLock;
 use std::thread;
@@ -116,8 +118,18 @@ pub enum Purged {
     Unanswered,
 }
 
-/// One purge, noted. `rough`: of everything too, and of whole hosts.
-pub fn purge(world: &World, server: &Server, client: &mut Client, random: &mut Random, rough: bool) -> Purged {
+/// Shares of purges that take much, in percent.
+#[derive(Debug, Clone, Copy)]
+pub struct Mix {
+    /// Of more than one URL.
+    pub broad: u64,
+    /// Of those, may be of a host or everything.
+    pub rough: u64,
+}
+
+/// One purge, noted.
+pub fn purge(world: &World, server: &Server, client: &mut Client, random: &mut Random, mix: Mix) -> Purged {
+    let (broad, rough) = (random.percent(mix.broad), random.percent(mix.rough));
     let resource = random.pick(&world.resources).clone();
     let mut purge = Purge {
         id: world.name(),
@@ -133,7 +145,7 @@ pub fn purge(world: &World, server: &Server, client: &mut Client, random: &mut R
     let (target, head, body) = if way < 80 {
         let count = if random.percent(10) { 3 } else { 1 };
         for _ in 0..count {
-            purge.selectors.push(selector(random, &resource, rough));
+            purge.selectors.push(selector(random, &resource, broad, rough));
         }
         (purge.edge, purge.l2) =
             *random.pick(&[(true, true), (true, true), (true, true), (true, false), (false, true)]);
@@ -143,7 +155,11 @@ pub fn purge(world: &World, server: &Server, client: &mut Client, random: &mut R
     } else if way < 88 {
         purge.act = Act::Delete;
         purge.l2 = false;
-        let url = format!("http://h.test/d{}/*.{}", random.below(4), random.pick(&["html", "jpg", "*"]));
+        let url = if broad {
+            format!("http://h.test/d{}/*.{}", random.below(4), random.pick(&["html", "jpg", "*"]))
+        } else {
+            format!("{}*", resource.url().replace('?', "*"))
+        };
         purge.selectors.push(Selector::Glob(url.clone().into_bytes()));
         let head = "POST /purge/wildcard HTTP/1.1\r\nHost: api.azion.com\r\nAuthorization: Token azion-secret\r\nContent-Type: application/json\r\n";
         (Address::Apis, head.to_owned(), format!(r#"{{"urls":["{url}"],"method":"delete"}}"#))
@@ -186,7 +202,7 @@ enum Address {
     Listen,
 }
 
-fn selector(random: &mut Random, resource: &Resource, rough: bool) -> Selector {
+fn selector(random: &mut Random, resource: &Resource, broad: bool, rough: bool) -> Selector {
     let (host, directory) = (resource.host, random.below(4));
     let base = format!("http://{host}/d{directory}");
     let path = resource.target.split('?').next().unwrap();
@@ -194,7 +210,12 @@ fn selector(random: &mut Random, resource: &Resource, rough: bool) -> Selector {
     let ending = name.rsplit('.').next().unwrap();
     let key =
         if resource.sides && random.percent(50) { format!("{}@@{SIDE}=a", resource.url()) } else { resource.url() };
-    match random.below(if rough { 24 } else { 22 }) {
+    let which = match (broad, rough) {
+        (true, true) => random.below(13),
+        (true, false) => random.below(11),
+        (false, _) => 13 + random.below(11),
+    };
+    match which {
         0 => Selector::Pattern(format!("{base}/**").into_bytes()),
         1 => Selector::Pattern(format!("{base}/*").into_bytes()),
         2 => Selector::Pattern(format!("{base}/p{}*", 1 + random.below(3)).into_bytes()),
@@ -206,17 +227,17 @@ fn selector(random: &mut Random, resource: &Resource, rough: bool) -> Selector {
         8 => Selector::Regex(format!("any://{host}/d[0-{directory}]/p[0-9]{{1,2}}\\.").into_bytes()),
         9 => Selector::Tag(format!("t{}", random.below(5)).into_bytes()),
         10 => Selector::Tag(format!("all{directory}").into_bytes()),
-        11..=13 => Selector::Key(key.into_bytes()),
-        14..=15 => {
+        11 => Selector::Host(host.as_bytes().to_vec()),
+        12 => Selector::All,
+        13..=15 => Selector::Key(key.into_bytes()),
+        16..=17 => {
             let fields = match *random.pick(&["", "a", "b"]) {
                 "" => Vec::new(),
                 value => vec![(VARY.to_owned(), value.to_owned())],
             };
             Selector::Variant(key.into_bytes(), fields)
         }
-        16..=21 => Selector::Url(resource.url().into_bytes()),
-        22 => Selector::Host(host.as_bytes().to_vec()),
-        _ => Selector::All,
+        _ => Selector::Url(resource.url().into_bytes()),
     }
 }
 
@@ -262,9 +283,10 @@ fn json(selector: &Selector) -> serde_json::Value {
 }
 
 /// A client until the end, one request after the other.
-pub fn client(world: &World, server: &Server, mut random: Random) {
+pub fn client(world: &World, server: &Server, mut random: Random, mut wait: impl FnMut()) {
     let mut client = Client::default();
     while !world.is_over() {
+        wait();
         if !request(world, server, &mut client, &mut random) {
             // There is no server now. When it is back does not matter to anybody.
             thread::sleep(Duration::from_millis(5));

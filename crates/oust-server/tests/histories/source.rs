@@ -1,6 +1,8 @@
 //! An origin that answers by chance: holds, breaks, errs, validates.
 
-use std::io::{BufRead, BufReader, Write};
+#![allow(dead_code, unreachable_pub, reason = "two test programs use their parts of this")]
+
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,7 +62,13 @@ impl Asked {
             let Some((name, value)) = line.trim_end().split_once(':') else { break };
             fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
-        Some(Self { method, target, fields })
+        let asked = Self { method, target, fields };
+        if asked.field("transfer-encoding").is_some() {
+            super::client::chunks(reader, &mut Vec::new())?;
+        } else if let Some(length) = asked.field("content-length") {
+            reader.read_exact(&mut vec![0; length.parse().ok()?]).ok()?;
+        }
+        Some(asked)
     }
 
     fn field(&self, name: &str) -> Option<&str> {

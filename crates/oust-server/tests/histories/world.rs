@@ -2,6 +2,8 @@
 //!
 //! A piece of a body is 16 bytes: the fetch's number, the piece's own, a line feed. So every piece tells whose it is and where it belongs.
 
+#![allow(dead_code, unreachable_pub, reason = "two test programs use their parts of this")]
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
