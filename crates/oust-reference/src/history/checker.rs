@@ -367,7 +367,8 @@ impl Checker {
         let stopped = self.stops.iter().any(|stop| stop.end >= request.start && stop.start <= until);
         let names = self.of_url.get(&(request.url.clone(), request.variation.clone()))?;
         let asked = names.iter().filter_map(|id| self.fetches.get(id)).any(|fetch| {
-            fetch.variant == request.variant && fetch.end.is_none_or(|end| end.saturating_add(SLACK) >= request.start)
+            let late = |end: Time| end >= rule.purge.start && end.saturating_add(SLACK) >= request.start;
+            fetch.variant == request.variant && fetch.end.is_none_or(late)
         });
         (horizon >= until && !stopped && !asked).then_some(Clause::SoftNotRevalidated)
     }
