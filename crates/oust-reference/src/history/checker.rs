@@ -21,7 +21,9 @@ const REPLACED: usize = 32;
 pub struct Tally {
     /// Requests.
     pub requests: u64,
-    /// With a response that came from the store.
+    /// With a response of the origin's, from the store or not.
+    pub answered: u64,
+    /// Of those, from the store.
     pub hits: u64,
     /// Softly purged responses, given out as stale.
     pub stale: u64,
@@ -133,9 +135,8 @@ impl Checker {
         let mut found = Vec::new();
         self.of_asking(request, &mut found);
         let Some((body, exchange)) = self.of_answer(request, &mut found) else { return found };
-        if exchange.status < 500 {
-            self.tally.hits += u64::from(request.hit);
-        }
+        self.tally.answered += 1;
+        self.tally.hits += u64::from(request.hit);
         self.tally.validated += u64::from(matches!(exchange.outcome, Outcome::NotModified(_)));
         let at = self.object(&body);
         let rules: Vec<_> = self.taken_by[at].rules.iter().filter(|rule| rule.ack < request.start).cloned().collect();

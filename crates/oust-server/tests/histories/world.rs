@@ -71,10 +71,10 @@ pub fn resources(count: usize) -> Vec<Resource> {
             let (directory, below) = (n % 4, if n % 7 == 3 { "s/" } else { "" });
             let query = if n % 9 == 4 { "?v=1" } else { "" };
             let (control, while_revalidate, if_error, storable) = match n % 12 {
-                3 | 9 => ("max-age=3600, stale-while-revalidate=2, stale-if-error=5", 2, 5, true),
+                3 | 6 | 9 => ("max-age=3600, stale-while-revalidate=2, stale-if-error=5", 2, 5, true),
                 4 => ("max-age=1, must-revalidate", 0, 0, true),
                 5 => ("max-age=3600, must-revalidate", 0, 0, true),
-                7 => ("max-age=3600, stale-if-error=4", 0, 4, true),
+                7 | 8 => ("max-age=3600, stale-if-error=4", 0, 4, true),
                 11 if n > 12 => ("no-store", 0, 0, false),
                 _ => ("max-age=3600, stale-if-error=0", 0, 0, true),
             };
