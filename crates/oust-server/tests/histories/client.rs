@@ -28,16 +28,19 @@ impl Answer {
 #[derive(Debug, Default)]
 pub struct Client {
     wire: Option<(SocketAddr, BufReader<TcpStream>)>,
+    /// Requests that were sent again since their kept connection ended without a byte of an answer.
+    pub again: u64,
 }
 
 impl Client {
     /// One request; `None` without a head of an answer. A kept connection that the server closed is no answer, and asked again.
     pub fn ask(&mut self, addr: SocketAddr, head: &str, body: &str) -> Option<Answer> {
         let kept = self.wire.take().filter(|(to, _)| *to == addr);
-        if let Some((_, wire)) = kept
-            && let Some(answer) = self.on(addr, wire, head, body)
-        {
-            return Some(answer);
+        if let Some((_, wire)) = kept {
+            if let Some(answer) = self.on(addr, wire, head, body) {
+                return Some(answer);
+            }
+            self.again += 1;
         }
         let stream = TcpStream::connect(addr).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;

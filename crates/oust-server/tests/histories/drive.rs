@@ -150,6 +150,10 @@ pub fn purge(world: &World, server: &Server, client: &mut Client, random: &mut R
         (purge.edge, purge.l2) =
             *random.pick(&[(true, true), (true, true), (true, true), (true, false), (false, true)]);
         purge.durable = !random.percent(5);
+        if random.percent(2) {
+            // All of a batch or nothing: this one is refused.
+            purge.selectors.push(Selector::Pattern(b"http://h.test/%2".to_vec()));
+        }
         let head = "POST /v1/purges HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".to_owned();
         (Address::Admin, head, native(&purge))
     } else if way < 88 {
@@ -187,6 +191,11 @@ pub fn purge(world: &World, server: &Server, client: &mut Client, random: &mut R
     let outcome = match &answer {
         Some(answer) if (200..300).contains(&answer.status) => {
             purge.ack = Some(world.now());
+            if matches!(target, Address::Admin) {
+                // What it was promised, whatever it asked for.
+                let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+                purge.durable = told["durable"] == true;
+            }
             Purged::Acknowledged
         }
         Some(answer) => Purged::Refused(answer.status),
@@ -282,8 +291,8 @@ fn json(selector: &Selector) -> serde_json::Value {
     serde_json::json!({ name: text })
 }
 
-/// A client until the end, one request after the other.
-pub fn client(world: &World, server: &Server, mut random: Random, mut wait: impl FnMut()) {
+/// A client until the end, one request after the other. How often a kept connection was closed under a request.
+pub fn client(world: &World, server: &Server, mut random: Random, mut wait: impl FnMut()) -> u64 {
     let mut client = Client::default();
     while !world.is_over() {
         wait();
@@ -292,4 +301,5 @@ pub fn client(world: &World, server: &Server, mut random: Random, mut wait: impl
             thread::sleep(Duration::from_millis(5));
         }
     }
+    client.again
 }

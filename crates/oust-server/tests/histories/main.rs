@@ -104,7 +104,9 @@ fn no_answer_is_older_than_a_purge_that_was_acknowledged_before_it_was_asked_for
     let mut threads = Vec::new();
     for n in 0..CLIENTS {
         let (world, server, random) = (world.clone(), server.clone(), Random::new(seed * 1000 + n + 1));
-        threads.push(thread::spawn(move || drive::client(&world, &server, random, || {})));
+        threads.push(thread::spawn(move || {
+            drive::client(&world, &server, random, || {});
+        }));
     }
     let counts: Arc<[AtomicU64; 3]> = Arc::default();
     for n in 0..PURGERS {

@@ -150,11 +150,11 @@ fn soak(seconds: u64) {
     let oust = Oust::logging("info", &["--config", config.to_str().unwrap(), "--api", "127.0.0.1:0"]);
     let at = Addresses { listen: oust.listen, admin: oust.admin, apis: oust.apis.unwrap() };
     let server: Arc<Server> = Arc::new(RwLock::new(at));
-    let mut threads = Vec::new();
+    let (mut clients, mut threads) = (Vec::new(), Vec::new());
     for n in 0..CLIENTS {
         let (world, server, random) = (world.clone(), server.clone(), Random::new(seed * 1000 + n + 1));
         let wait = ticks(world.clone(), REQUESTS as f64 / CLIENTS as f64);
-        threads.push(thread::spawn(move || drive::client(&world, &server, random, wait)));
+        clients.push(thread::spawn(move || drive::client(&world, &server, random, wait)));
     }
     let took: Arc<Mutex<Vec<u32>>> = Arc::default();
     let [refused, unanswered]: [Arc<AtomicU64>; 2] = Default::default();
@@ -177,7 +177,9 @@ fn soak(seconds: u64) {
                             println!("a purge was refused: {status}");
                         }
                     }
-                    Purged::Unanswered => drop(unanswered.fetch_add(1, Ordering::SeqCst)),
+                    Purged::Unanswered => {
+                        unanswered.fetch_add(1, Ordering::SeqCst);
+                    }
                 }
             }
         }));
@@ -228,6 +230,7 @@ fn soak(seconds: u64) {
     for thread in threads {
         thread.join().unwrap();
     }
+    let again: u64 = clients.into_iter().map(|client| client.join().unwrap()).sum();
     judge.step(&world, true);
 
     let tally = judge.checker.tally();
@@ -235,7 +238,10 @@ fn soak(seconds: u64) {
     took.sort_unstable();
     let at = |share: usize| f64::from(took[(took.len() * share / 100).min(took.len() - 1)]) / 1000.0;
     println!("{tally:?}");
-    println!("hit ratio {:.3}", tally.hits as f64 / tally.answered.max(1) as f64);
+    println!(
+        "hit ratio {:.3}; {again} requests sent again, their kept connection was closed",
+        tally.hits as f64 / tally.answered.max(1) as f64
+    );
     println!(
         "{} purges acknowledged ({:.1} a second), p50 {:.2} ms, p99 {:.2} ms; {} refused, {} unanswered",
         took.len(),
