@@ -115,7 +115,7 @@ fn no_answer_is_older_than_a_purge_that_was_acknowledged_before_it_was_asked_for
         threads.push(thread::spawn(move || {
             let mut client = client::Client::default();
             while !world.is_over() {
-                let mix = drive::Mix { broad: 45, rough: 15 };
+                let mix = drive::Mix { broad: 45, rough: 15, imagekit: 100 };
                 let which = match drive::purge(&world, &server, &mut client, &mut random, mix) {
                     Purged::Acknowledged => 0,
                     Purged::Refused(_) => 1,

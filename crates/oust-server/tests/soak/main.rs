@@ -168,7 +168,7 @@ fn soak(seconds: u64) {
             while !world.is_over() {
                 wait();
                 let begun = Instant::now();
-                match drive::purge(&world, &server, &mut client, &mut random, Mix { broad: 1, rough: 5 }) {
+                match drive::purge(&world, &server, &mut client, &mut random, Mix { broad: 1, rough: 5, imagekit: 5 }) {
                     Purged::Acknowledged => {
                         took.lock().unwrap().push(begun.elapsed().as_micros().try_into().unwrap_or(u32::MAX));
                     }
