@@ -12,6 +12,7 @@ mod dialect_text;
 mod entropy;
 pub mod format;
 mod generate;
+mod history;
 mod model;
 mod pattern;
 mod regex;
@@ -24,6 +25,9 @@ pub use dialect::{Dialect, DialectMatcher};
 pub use dialect_text::{dialect_keys, dialect_pattern};
 pub use entropy::Entropy;
 pub use generate::{key_text, neighbours, selector, url};
+pub use history::{
+    Checker, Clause, Event, Fetch, History, Outcome as Ended, Purge, Request, Stop, Tally, Time, Violation,
+};
 pub use model::{Act, FillId, Model, Outcome, Promise, Resource, Storing};
 pub use respell::equivalents;
 pub use selector::{MAX_SELECTOR, Matcher, Refused, Selector, host_matches, matches, matches_variant};

@@ -8,7 +8,7 @@ use crate::pattern::{Pattern, Stars, schemes};
 use crate::regex::Regex;
 
 /// The engine's selectors, mirrored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Selector {
     /// Every variation and variant of a URL.
     Url(Vec<u8>),
