@@ -91,7 +91,8 @@ impl<'a> Replay<'a> {
             };
             self.records += 1;
             if frame.kind == kind::END {
-                if frame.payload != self.records.to_le_bytes() {
+                // The state and the end are two.
+                if self.records < 2 || frame.payload != self.records.to_le_bytes() {
                     return self.damaged("the checkpoint lacks records");
                 }
                 self.at = frame.next;
