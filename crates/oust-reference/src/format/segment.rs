@@ -331,7 +331,7 @@ pub fn encode_fields(fields: &[(&[u8], Option<&[u8]>)]) -> Vec<u8> {
     for (name, value) in fields {
         put(&mut out, name);
         out.push(u8::from(value.is_some()));
-        value.into_iter().for_each(|value| put(&mut out, value));
+        value.iter().for_each(|value| put(&mut out, value));
     }
     out
 }
