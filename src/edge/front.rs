@@ -11,7 +11,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderMap;
 use parking_lot::Mutex;
@@ -19,13 +19,14 @@ use try_lock::TryLock;
 
 use crate::entry::{EntryRef, Handle, Mark};
 use crate::key::Key;
+use crate::sync;
 
 /// Handles in a front.
-const SLOTS: usize = 1024;
+const SLOTS: usize = if cfg!(oust_shuttle) { 16 } else { 1024 };
 /// Largest entry a front may hold, in bytes.
 const MAX_WEIGHT: u64 = 16 << 10;
 /// One lookup in so many that miss the front puts its entry there.
-const FILL_ONE_IN: u32 = 64;
+const FILL_ONE_IN: u32 = if cfg!(oust_shuttle) { 1 } else { 64 };
 /// Probes after which the hit rate is looked at, and lookups for which a front that does not pay is left alone.
 const SAMPLE: u32 = 4096;
 const REST: u32 = 65_536;
@@ -35,7 +36,7 @@ const REST: u32 = 65_536;
 pub(crate) struct Fronts {
     id: u64,
     max_weight: u64,
-    locals: Mutex<Vec<&'static Local>>,
+    locals: sync::Mutex<Vec<&'static Local>>,
     /// Hits of threads that are gone.
     past: AtomicU64,
 }
@@ -46,7 +47,7 @@ pub(crate) struct Local {
     /// The cache; no id is used twice.
     cache: AtomicU64,
     /// Who has let go: [`THREAD`], [`CACHE`]. Whoever is second gives it to the pool.
-    gone: AtomicU8,
+    gone: sync::AtomicU8,
     /// Taken by its thread for a probe and by [`Fronts::sweep`]; who does not get it goes on without.
     table: TryLock<Front>,
     /// Fresh hits. One writer, its thread, so that counting is a plain load and store.
@@ -72,7 +73,7 @@ struct Front {
 /// Parts nobody uses.
 static POOL: Mutex<Vec<&'static Local>> = Mutex::new(Vec::new());
 
-thread_local! {
+sync::thread_local! {
     /// This thread's part of the cache it used last.
     static CURRENT: Cell<Option<&'static Local>> = const { Cell::new(None) };
     /// Its parts of all caches, let go of when it ends.
@@ -83,7 +84,7 @@ struct Held(RefCell<Vec<&'static Local>>);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        CURRENT.set(None);
+        CURRENT.try_with(|current| current.set(None)).unwrap_or_default();
         for local in self.0.get_mut().drain(..) {
             local.let_go(THREAD);
         }
@@ -97,7 +98,7 @@ impl Fronts {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             // All of a front's entries together stay under 1/64 of the cache.
             max_weight: MAX_WEIGHT.min(capacity / 64 / SLOTS as u64),
-            locals: Mutex::default(),
+            locals: sync::Mutex::default(),
             past: AtomicU64::new(0),
         }
     }
@@ -105,7 +106,7 @@ impl Fronts {
     /// This thread's part of the cache; `None` while the thread is being torn down.
     #[inline(always)]
     pub(crate) fn local(&self) -> Option<&'static Local> {
-        match CURRENT.get() {
+        match CURRENT.with(Cell::get) {
             Some(local) if local.cache.load(Ordering::Relaxed) == self.id => Some(local),
             _ => self.enter(),
         }
@@ -131,7 +132,7 @@ impl Fronts {
                 held.push(local);
                 local
             });
-            CURRENT.set(Some(local));
+            CURRENT.with(|current| current.set(Some(local)));
             Some(local)
         })
         .ok()
@@ -175,7 +176,7 @@ impl Local {
         let local = POOL.lock().pop().unwrap_or_else(|| {
             Box::leak(Box::new(Self {
                 cache: AtomicU64::new(0),
-                gone: AtomicU8::new(0),
+                gone: sync::AtomicU8::new(0),
                 table: TryLock::new(Front::new()),
                 hits: AtomicU64::new(0),
             }))

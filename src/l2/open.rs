@@ -5,12 +5,9 @@
 //! discarded.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
 
 use super::history::Log;
 use super::pool::Pool;
@@ -27,6 +24,7 @@ use crate::entry::Mark;
 use crate::purge::history::Record;
 use crate::purge::rules::Prepared;
 use crate::purge::{Compiled, Purge, Selector, Shape};
+use crate::sync::{self, Mutex, thread};
 
 /// Share of the memory tier that may wait to be written.
 const WAITING_SHARE: u64 = 16;
@@ -106,9 +104,9 @@ impl L2 {
             capacity: options.capacity,
             store: Arc::new(store),
             journal,
-            swept_upto: AtomicU64::new(replayed.swept_upto),
+            swept_upto: sync::AtomicU64::new(replayed.swept_upto),
             outbox: Arc::new(Outbox::new(edge_size / WAITING_SHARE)),
-            loading: AtomicBool::new(true),
+            loading: sync::AtomicBool::new(true),
             pool,
             todo: Mutex::new(Todo::default()),
             rate: Mutex::new(Rate::new(options.write_rate)),
@@ -155,7 +153,9 @@ impl L2 {
         std::thread::scope(|threads| {
             let load = || self.store.load(&judge, &|superseded| self.bury(&[superseded]));
             // Without it, it takes longer.
-            drop(std::thread::Builder::new().name("oust-load".into()).spawn_scoped(threads, load));
+            if cfg!(not(oust_shuttle)) {
+                drop(std::thread::Builder::new().name("oust-load".into()).spawn_scoped(threads, load));
+            }
             load();
         });
         // What could not be opened or removed: nothing that replaces what it holds could end it.
@@ -255,12 +255,12 @@ impl Engine {
 #[derive(Debug)]
 pub(crate) struct Threads {
     engine: Weak<Engine>,
-    handles: Vec<JoinHandle<()>>,
+    handles: Vec<thread::JoinHandle<()>>,
 }
 
 impl Threads {
     fn start(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-        self.handles.push(std::thread::Builder::new().name(name.into()).spawn(run)?);
+        self.handles.push(thread::Builder::new().name(name.into()).spawn(run)?);
         Ok(())
     }
 }

@@ -30,11 +30,10 @@ mod tests;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::{Condvar, Mutex};
+use std::sync::atomic::Ordering;
 
 use crate::disk::Media;
+use crate::sync::{AtomicU64, Condvar, Mutex};
 pub(crate) use crate::disk::RecordId;
 
 pub(crate) use self::error::{JournalError, OpenError};

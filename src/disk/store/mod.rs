@@ -37,17 +37,16 @@ mod visit;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use crate::disk::Media;
 use crate::entry::Mark;
 use crate::key::hash::{PrefixHasher, hash};
 use crate::key::{KeyRef, Layout};
+use crate::sync::{self, ArcSwap, Mutex, MutexGuard};
 use crate::vary::VaryRef;
 use index::{Entry, Index, LIMIT};
 use load::Loading;
@@ -76,11 +75,11 @@ pub(crate) struct Store {
     sealing: Mutex<()>,
     pending: Mutex<VecDeque<Arc<Segment>>>,
     loading: Mutex<Loading>,
-    is_loading: AtomicBool,
+    is_loading: sync::AtomicBool,
     /// Retired segments whose names could not be removed durably, with how many records each has.
     condemned: Mutex<Vec<(u32, u32)>>,
     /// How often a segment came to them.
-    condemnations: AtomicU64,
+    condemnations: sync::AtomicU64,
     counters: Counters,
 }
 
@@ -153,8 +152,8 @@ impl Store {
             sealing: Mutex::new(()),
             pending: Mutex::default(),
             loading: Mutex::new(loading),
-            is_loading: AtomicBool::new(is_loading),
-            condemnations: AtomicU64::new(u64::try_from(condemned.len()).unwrap_or(u64::MAX)),
+            is_loading: sync::AtomicBool::new(is_loading),
+            condemnations: sync::AtomicU64::new(u64::try_from(condemned.len()).unwrap_or(u64::MAX)),
             condemned: Mutex::new(condemned),
             counters,
         })
