@@ -194,10 +194,8 @@ impl History {
                 assert!(!older(fetched) && !older(validated), "ended before: {}", told());
                 continue;
             };
-            let older = |of: &Fetched| of.newest < first;
-            if how != As::Joined && log.may_have_stayed(validated, fetched, purged, first) {
-                continue;
-            }
+            let older =
+                |of: &Fetched| of.newest < first && (how == As::Joined || !log.may_have_stayed(of, purged, first));
             let gone = match purged.action {
                 Action::Delete => older(fetched) || older(validated),
                 Action::Invalidate => how != As::Base && older(validated),
@@ -241,19 +239,16 @@ impl History {
 
 impl Log {
     /// Whether a purge of one tier alone may have left an answer in the other.
-    fn may_have_stayed(&self, head: &Fetched, body: &Fetched, purged: &Purged, first: u64) -> bool {
-        if purged.layers.edge && purged.layers.l2 {
-            return false;
-        }
+    fn may_have_stayed(&self, of: &Fetched, purged: &Purged, first: u64) -> bool {
         // What was handed over later than the purge was published is stored nowhere.
-        if head.handed_at_rule >= first || body.handed_at_rule >= first {
+        if purged.layers.edge && purged.layers.l2 || of.handed_at_rule >= first {
             return false;
         }
         if purged.layers.edge {
-            head.began_in.1 || body.began_in.1 || self.wrote_from.is_some_and(|from| from < first)
+            of.began_in.1 || self.wrote_from.is_some_and(|from| from < first)
         } else {
-            let fresh_since = |of: &Fetched| of.began_in == (false, false) || of.began_in.0;
-            fresh_since(head) || fresh_since(body) || self.looked_from.is_some_and(|from| from < first)
+            // Whatever is handed over comes to the memory tier; only what has left it needs a request to be promoted.
+            of.began_in != (false, true) || self.looked_from.is_some_and(|from| from < first)
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Combinations of operations: each on a thread of its own, in a world whose state, keys and purges are drawn at random from the schedule's seed.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -107,9 +106,10 @@ fn explore(combination: &[Operation], seed: u64, count: u64) -> Result<(), u64> 
     let mut shutdown = UngracefulShutdownConfig::default();
     shutdown.immediately_return_on_panic = true;
     config.ungraceful_shutdown_config = shutdown;
-    let runner = Runner::new(Walk::new(seed, count, Arc::clone(&running)), config);
+    let walk = Walk::new(seed, count, Arc::clone(&running));
     let combination = combination.to_vec();
-    let ran = catch_unwind(AssertUnwindSafe(|| runner.run(move || execute(&combination))));
+    // On a thread of its own: one on which an execution has failed is of no more use.
+    let ran = std::thread::spawn(move || Runner::new(walk, config).run(move || execute(&combination))).join();
     ran.map(drop).map_err(|_| running.load(Ordering::Relaxed))
 }
 

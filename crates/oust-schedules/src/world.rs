@@ -42,8 +42,6 @@ pub struct World {
     media: Option<Arc<Crash>>,
     keys: Vec<Key>,
     history: History,
-    /// Whether an eviction loses what it evicts.
-    loses: bool,
 }
 
 fn build(clock: &Arc<ManualClock>, media: Option<&Arc<Crash>>) -> Cache {
@@ -64,7 +62,7 @@ impl World {
         let media = deep.then(|| Arc::new(Crash::new()));
         let cache = build(&clock, media.as_ref());
         let keys = URLS.iter().map(|url| Key::parse(url.as_bytes()).expect("a key")).collect();
-        let world = Self { cache, clock, media, keys, history: History::default(), loses: !deep };
+        let world = Self { cache, clock, media, keys, history: History::default() };
         if random.gen_range(0..3) == 0 {
             // Published before, not swept yet: what is newer must not be taken by it.
             world.purge();
@@ -177,7 +175,8 @@ impl World {
         shuttle::thread::sleep(Duration::ZERO);
         self.history.hand(number, self.cache.newest_rule());
         let minute = Duration::from_secs(60);
-        let fresh = Freshness { stale_while_revalidate: minute, ..Freshness::fresh_for(minute) };
+        let mut fresh = Freshness::fresh_for(minute);
+        fresh.stale_while_revalidate = minute;
         let tags = if key == BYSTANDER { &[][..] } else { &[&b"t"[..]] };
         if ticket.base().is_some() {
             let Some((hit, admit)) = ticket.not_modified(head(number), Some(fresh), tags) else { return };
@@ -316,7 +315,6 @@ impl World {
                 media: Some(lost),
                 keys: self.keys.clone(),
                 history: History::default(),
-                loses: false,
             };
             for key in 0..2 {
                 let began = self.begin();
