@@ -20,7 +20,7 @@ use crate::disk::store::{Candidate, Segment};
 use crate::edge::budget::{Budget, Charge};
 use crate::key::{KeyRef, Layout};
 use crate::purge::{Action, TagsRef};
-use crate::sync::{self, AtomicI32, AtomicU64};
+use crate::sync::{AtomicI32, AtomicU8 as OrderedU8, AtomicU64};
 use crate::vary::VaryRef;
 
 /// Largest body that lives inside the entry's allocation, in bytes.
@@ -156,7 +156,7 @@ pub(crate) struct Header {
     status: u16,
     flags: u8,
     frequency: AtomicU8,
-    queue: sync::AtomicU8,
+    queue: OrderedU8,
 }
 
 impl Header {
@@ -279,7 +279,7 @@ impl EntryRef {
             status: parts.status,
             flags,
             frequency: AtomicU8::new(0),
-            queue: sync::AtomicU8::new(0),
+            queue: OrderedU8::new(0),
         };
         let text = parts.key.text();
         let mut bytes = Vec::with_capacity(

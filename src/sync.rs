@@ -25,9 +25,7 @@ mod plain {
     pub(crate) use std::{thread, thread_local};
 
     pub(crate) use arc_swap::ArcSwap;
-    pub(crate) use parking_lot::{
-        Condvar, Mutex, MutexGuard, RwLock, RwLockUpgradableReadGuard, RwLockWriteGuard,
-    };
+    pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock, RwLockUpgradableReadGuard, RwLockWriteGuard};
 }
 
 /// Marks a step of the purge protocol. In unit tests, runs what the current thread has set with [`at`].

@@ -14,12 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderMap;
-use parking_lot::Mutex;
+use parking_lot::Mutex as PlainMutex;
 use try_lock::TryLock;
 
 use crate::entry::{EntryRef, Handle, Mark};
 use crate::key::Key;
-use crate::sync;
+use crate::sync::{AtomicU8, Mutex, thread_local};
 
 /// Handles in a front.
 const SLOTS: usize = if cfg!(oust_shuttle) { 16 } else { 1024 };
@@ -36,7 +36,7 @@ const REST: u32 = 65_536;
 pub(crate) struct Fronts {
     id: u64,
     max_weight: u64,
-    locals: sync::Mutex<Vec<&'static Local>>,
+    locals: Mutex<Vec<&'static Local>>,
     /// Hits of threads that are gone.
     past: AtomicU64,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Local {
     /// The cache; no id is used twice.
     cache: AtomicU64,
     /// Who has let go: [`THREAD`], [`CACHE`]. Whoever is second gives it to the pool.
-    gone: sync::AtomicU8,
+    gone: AtomicU8,
     /// Taken by its thread for a probe and by [`Fronts::sweep`]; who does not get it goes on without.
     table: TryLock<Front>,
     /// Fresh hits. One writer, its thread, so that counting is a plain load and store.
@@ -71,9 +71,9 @@ struct Front {
 }
 
 /// Parts nobody uses.
-static POOL: Mutex<Vec<&'static Local>> = Mutex::new(Vec::new());
+static POOL: PlainMutex<Vec<&'static Local>> = PlainMutex::new(Vec::new());
 
-sync::thread_local! {
+thread_local! {
     /// This thread's part of the cache it used last.
     static CURRENT: Cell<Option<&'static Local>> = const { Cell::new(None) };
     /// Its parts of all caches, let go of when it ends.
@@ -98,7 +98,7 @@ impl Fronts {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             // All of a front's entries together stay under 1/64 of the cache.
             max_weight: MAX_WEIGHT.min(capacity / 64 / SLOTS as u64),
-            locals: sync::Mutex::default(),
+            locals: Mutex::default(),
             past: AtomicU64::new(0),
         }
     }
@@ -176,7 +176,7 @@ impl Local {
         let local = POOL.lock().pop().unwrap_or_else(|| {
             Box::leak(Box::new(Self {
                 cache: AtomicU64::new(0),
-                gone: sync::AtomicU8::new(0),
+                gone: AtomicU8::new(0),
                 table: TryLock::new(Front::new()),
                 hits: AtomicU64::new(0),
             }))

@@ -30,7 +30,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use std::time::Instant;
 
-
 pub(crate) use open::{Options, Recovered, Threads};
 pub use read::Deferred;
 pub use stats::{L2State, L2Stats};
@@ -43,7 +42,7 @@ use crate::disk::store::{Store, Which, variant_of};
 use crate::disk::{Media, RecordId};
 use crate::edge::leaving::Outbox;
 use crate::entry::Mark;
-use crate::sync::{self, Mutex, point};
+use crate::sync::{AtomicBool, AtomicU64 as Ordered, Mutex, point};
 
 /// The second tier of a cache.
 #[derive(Debug)]
@@ -55,11 +54,11 @@ pub(crate) struct L2 {
     pub(crate) store: Arc<Store>,
     pub(crate) journal: Journal,
     /// Every record has been judged by every rule up to this one.
-    pub(crate) swept_upto: sync::AtomicU64,
+    pub(crate) swept_upto: Ordered,
     /// The way of entries to the writer.
     pub(crate) outbox: Arc<Outbox>,
     /// Whether what is on disk is still being read in.
-    loading: sync::AtomicBool,
+    loading: AtomicBool,
     pool: Pool,
     todo: Mutex<Todo>,
     rate: Mutex<Rate>,

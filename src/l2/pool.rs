@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::sync::{Condvar, Mutex, thread};
 
-
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Jobs that wait at most; a lookup beyond them is a miss.

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 
 use super::rules::Rule;
 use super::selector::Shape;
-use crate::sync::AtomicU64;
 use crate::key::{KeyRef, hash, prefix_hash, root_len, taps};
+use crate::sync::AtomicU64;
 
 /// 256 KiB; a purge of one directory disturbs one object in about 10,000 of the others.
 const BUCKETS: usize = if cfg!(oust_shuttle) { 1 << 8 } else { 1 << 15 };

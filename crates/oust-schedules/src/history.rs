@@ -5,9 +5,19 @@
 //!
 //! Nobody else runs while the history is written or read, so its order is that of what it tells.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use oust::{Action, Layers};
+
+/// How often each of [`As`] was judged, and how often something had to be there at the end and was: in all executions of the process.
+pub static JUDGED: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
+
+fn count(what: usize) {
+    if let Some(counter) = JUDGED.get(what) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// Number of an answer of the origin.
 pub type Number = usize;
@@ -179,16 +189,21 @@ impl History {
     ///
     /// If that must not be.
     pub fn serve(&self, key: usize, began: Began, (head, body): (Number, Number), how: As) {
+        count(how as usize);
         let log = self.log();
         let (Some(validated), Some(fetched)) = (log.fetched.get(head), log.fetched.get(body)) else {
             panic!("served what was never fetched: {head} {body}");
         };
         let told = || {
-            format!("head {head} {validated:?}, body {body} {fetched:?}, {how:?} to a request that began at {began:?} {log:#?}")
+            format!(
+                "head {head} {validated:?}, body {body} {fetched:?}, {how:?} to a request that began at {began:?} {log:#?}"
+            )
         };
         assert!(validated.key == key && fetched.key == key, "another key's: {}", told());
         assert!(!validated.private && !fetched.private, "somebody else's private response: {}", told());
-        for purged in log.acknowledged.iter().take(began.acknowledged).filter(|purged| purged.keys.get(key) == Some(&true)) {
+        for purged in
+            log.acknowledged.iter().take(began.acknowledged).filter(|purged| purged.keys.get(key) == Some(&true))
+        {
             let Some((first, _)) = purged.rules else {
                 let older = |of: &Fetched| of.asked_at < purged.called_at;
                 assert!(!older(fetched) && !older(validated), "ended before: {}", told());
@@ -219,12 +234,15 @@ impl History {
     pub fn found_at_the_end(&self, key: usize, head: Option<Number>) {
         let log = self.log();
         let of_key = || log.fetched.iter().enumerate().filter(|(_, fetched)| fetched.key == key);
-        let Some((number, newest)) = of_key().filter(|(_, fetched)| fetched.stored_at.is_some()).max_by_key(|(_, f)| f.stored_at)
+        let Some((number, newest)) =
+            of_key().filter(|(_, fetched)| fetched.stored_at.is_some()).max_by_key(|(_, f)| f.stored_at)
         else {
             return;
         };
         let alone = of_key().all(|(other, fetched)| {
-            other == number || fetched.handed_at == u64::MAX || fetched.stored_at.is_some_and(|at| at < newest.handed_at)
+            other == number
+                || fetched.handed_at == u64::MAX
+                || fetched.stored_at.is_some_and(|at| at < newest.handed_at)
         });
         let purged = log.asked.iter().any(|(keys, at)| keys.get(key) == Some(&true) && *at > newest.asked_at)
             || log.acknowledged.iter().any(|purged| {
@@ -232,6 +250,7 @@ impl History {
             });
         let ended = log.ended.get(key) == Some(&true);
         if alone && !purged && !ended && !log.evicted {
+            count(4);
             assert_eq!(head, Some(number), "what nothing took is gone: {log:#?}");
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use oust::clock::ManualClock;
-use oust::disk::media::Crash;
+use oust::disk::media::{Crash, Media, Memory};
 use oust::freshness::Freshness;
 use oust::{
     Action, Answer, Cache, Config, Fetch, FillReader, FillTicket, Head, Hit, Key, L2Config, Layers, Lookup, Purge,
@@ -39,15 +39,17 @@ enum State {
 pub struct World {
     cache: Cache,
     clock: Arc<ManualClock>,
-    media: Option<Arc<Crash>>,
+    deep: bool,
+    /// The disk, if it will lose power.
+    disk: Option<Arc<Crash>>,
     keys: Vec<Key>,
     history: History,
 }
 
-fn build(clock: &Arc<ManualClock>, media: Option<&Arc<Crash>>) -> Cache {
+fn build(clock: &Arc<ManualClock>, media: Option<Arc<dyn Media>>) -> Cache {
     let config = Config::new().edge_size(4 << 20).shards(1).background_sweep(false).clock(clock.clone());
     let config = match media {
-        Some(media) => config.l2(L2Config::media(media.clone(), 8 << 20).segment_size(1 << 20).readers(1)),
+        Some(media) => config.l2(L2Config::media(media, 8 << 20).segment_size(1 << 20).readers(1)),
         None => config,
     };
     config.build().expect("a cache is built")
@@ -59,10 +61,12 @@ impl World {
         let mut random = thread_rng();
         let deep = deep || random.gen_range(0..3) == 0;
         let clock = Arc::new(ManualClock::new(1_000_000_000));
-        let media = deep.then(|| Arc::new(Crash::new()));
-        let cache = build(&clock, media.as_ref());
+        let disk = (deep && random.gen_range(0..8) == 0).then(|| Arc::new(Crash::new()));
+        let memory = || -> Arc<dyn Media> { Arc::new(Memory::new()) };
+        let media = deep.then(|| disk.clone().map_or_else(memory, |disk| disk));
+        let cache = build(&clock, media);
         let keys = URLS.iter().map(|url| Key::parse(url.as_bytes()).expect("a key")).collect();
-        let world = Self { cache, clock, media, keys, history: History::default() };
+        let world = Self { cache, clock, deep, disk, keys, history: History::default() };
         if random.gen_range(0..3) == 0 {
             // Published before, not swept yet: what is newer must not be taken by it.
             world.purge();
@@ -235,7 +239,7 @@ impl World {
             1 => Action::Soft,
             _ => Action::Delete,
         };
-        let layers = match random.gen_range(0..if self.media.is_some() { 4 } else { 1 }) {
+        let layers = match random.gen_range(0..if self.deep { 4 } else { 1 }) {
             2 => Layers { edge: true, l2: false },
             3 => Layers { edge: false, l2: true },
             _ => Layers { edge: true, l2: true },
@@ -301,26 +305,20 @@ impl World {
         self.validate();
         assert_eq!(self.cache.stats().live_rules, 0, "rules that a sweep does not retire");
         self.look_at_all();
-        let Some(media) = &self.media else { return };
+        if !self.deep {
+            return;
+        }
         self.flush();
         self.cache.evict_all();
         self.flush();
         self.look_at_all();
         self.validate();
-        if thread_rng().gen_range(0..8) == 0 {
-            let lost = Arc::new(media.crash(thread_rng().r#gen()));
-            let again = Self {
-                cache: build(&self.clock, Some(&lost)),
-                clock: Arc::clone(&self.clock),
-                media: Some(lost),
-                keys: self.keys.clone(),
-                history: History::default(),
-            };
-            for key in 0..2 {
-                let began = self.begin();
-                let found = again.found(key);
-                self.judge(key, began, &found);
-            }
+        let Some(disk) = &self.disk else { return };
+        let again = build(&self.clock, Some(Arc::new(disk.crash(thread_rng().r#gen()))));
+        for key in 0..2 {
+            let began = self.begin();
+            let found = again.lookup(self.key(key), &HeaderMap::new());
+            self.judge(key, began, &found);
         }
     }
 

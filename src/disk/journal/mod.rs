@@ -33,8 +33,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::disk::Media;
-use crate::sync::{AtomicU64, Condvar, Mutex};
 pub(crate) use crate::disk::RecordId;
+use crate::sync::{AtomicU64, Condvar, Mutex};
 
 pub(crate) use self::error::{JournalError, OpenError};
 pub(crate) use self::live::LivePurge;

@@ -46,7 +46,7 @@ use crate::disk::Media;
 use crate::entry::Mark;
 use crate::key::hash::{PrefixHasher, hash};
 use crate::key::{KeyRef, Layout};
-use crate::sync::{self, ArcSwap, Mutex, MutexGuard};
+use crate::sync::{ArcSwap, AtomicBool, AtomicU64 as Ordered, Mutex, MutexGuard};
 use crate::vary::VaryRef;
 use index::{Entry, Index, LIMIT};
 use load::Loading;
@@ -75,11 +75,11 @@ pub(crate) struct Store {
     sealing: Mutex<()>,
     pending: Mutex<VecDeque<Arc<Segment>>>,
     loading: Mutex<Loading>,
-    is_loading: sync::AtomicBool,
+    is_loading: AtomicBool,
     /// Retired segments whose names could not be removed durably, with how many records each has.
     condemned: Mutex<Vec<(u32, u32)>>,
     /// How often a segment came to them.
-    condemnations: sync::AtomicU64,
+    condemnations: Ordered,
     counters: Counters,
 }
 
@@ -152,8 +152,8 @@ impl Store {
             sealing: Mutex::new(()),
             pending: Mutex::default(),
             loading: Mutex::new(loading),
-            is_loading: sync::AtomicBool::new(is_loading),
-            condemnations: sync::AtomicU64::new(u64::try_from(condemned.len()).unwrap_or(u64::MAX)),
+            is_loading: AtomicBool::new(is_loading),
+            condemnations: Ordered::new(u64::try_from(condemned.len()).unwrap_or(u64::MAX)),
             condemned: Mutex::new(condemned),
             counters,
         })
