@@ -258,7 +258,7 @@ impl Local {
     pub(crate) fn offer(&self, fronts: &Fronts, hash: u64, entry: &EntryRef) {
         let Some(mut front) = self.table.try_lock() else { return };
         front.tick = front.tick.wrapping_add(1);
-        if front.tick % FILL_ONE_IN == 0 && entry.weight() <= fronts.max_weight {
+        if front.tick.is_multiple_of(FILL_ONE_IN) && entry.weight() <= fronts.max_weight {
             front.slots[hash as usize % SLOTS] = Some((hash, Arc::new(entry.clone())));
         }
     }

@@ -209,8 +209,9 @@ impl History {
                 assert!(!older(fetched) && !older(validated), "ended before: {}", told());
                 continue;
             };
-            let older =
-                |of: &Fetched| of.newest < first && (how == As::Joined || !log.may_have_stayed(of, purged, first));
+            // What a validation validated may have stayed where the purge did not reach, also for those who joined it.
+            let in_flight = how == As::Joined && head == body;
+            let older = |of: &Fetched| of.newest < first && (in_flight || !log.may_have_stayed(of, purged, first));
             let gone = match purged.action {
                 Action::Delete => older(fetched) || older(validated),
                 Action::Invalidate => how != As::Base && older(validated),
