@@ -62,8 +62,10 @@ impl World {
         let deep = deep || random.gen_range(0..3) == 0;
         let clock = Arc::new(ManualClock::new(1_000_000_000));
         let disk = (deep && random.gen_range(0..8) == 0).then(|| Arc::new(Crash::new()));
-        let memory = || -> Arc<dyn Media> { Arc::new(Memory::new()) };
-        let media = deep.then(|| disk.clone().map_or_else(memory, |disk| disk));
+        let media = deep.then(|| match disk.clone() {
+            Some(disk) => disk as Arc<dyn Media>,
+            None => Arc::new(Memory::new()),
+        });
         let cache = build(&clock, media);
         let keys = URLS.iter().map(|url| Key::parse(url.as_bytes()).expect("a key")).collect();
         let world = Self { cache, clock, deep, disk, keys, history: History::default() };
