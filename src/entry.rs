@@ -11,7 +11,7 @@
 //! 3. Its bytes stay charged to the budget until the last handle is gone; those of a chunk until nobody holds the chunk.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use bytes::Bytes;
 use triomphe::ThinArc;
@@ -20,6 +20,7 @@ use crate::disk::store::{Candidate, Segment};
 use crate::edge::budget::{Budget, Charge};
 use crate::key::{KeyRef, Layout};
 use crate::purge::{Action, TagsRef};
+use crate::sync::{AtomicI32, AtomicU8 as OrderedU8, AtomicU64};
 use crate::vary::VaryRef;
 
 /// Largest body that lives inside the entry's allocation, in bytes.
@@ -155,7 +156,7 @@ pub(crate) struct Header {
     status: u16,
     flags: u8,
     frequency: AtomicU8,
-    queue: AtomicU8,
+    queue: OrderedU8,
 }
 
 impl Header {
@@ -278,7 +279,7 @@ impl EntryRef {
             status: parts.status,
             flags,
             frequency: AtomicU8::new(0),
-            queue: AtomicU8::new(0),
+            queue: OrderedU8::new(0),
         };
         let text = parts.key.text();
         let mut bytes = Vec::with_capacity(

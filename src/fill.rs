@@ -19,13 +19,13 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::cache::{Head, Hit, Reason};
 use crate::entry::{Control, EntryRef, Mark};
 use crate::key::Key;
 use crate::purge::table::Late;
 use crate::purge::{Snapshot, Subject, Tags, TagsRef};
+use crate::sync::{Mutex, MutexGuard};
 use crate::vary::Vary;
 
 /// How far the slowest reader of a fill that is not stored may stay behind the writer, in bytes.

@@ -3,6 +3,9 @@
 
     tests/sabotage.py            every sabotage below; exit 1 if a test suite passes on a broken protocol
     tests/sabotage.py NAME ...   only these
+    --layer unit|crash|schedules|fuzz   what one layer alone says of each, as a table: the controlled schedules of the unit tests, the loss of power,
+                                 the schedules that shuttle chooses (OUST_SCHEDULES of each combination), `ops_vs_model` on random inputs. Exit 0
+    --list                       names, as they are
     SABOTAGE_SHARD=0/2           only every second, beginning with the first, in a copy of its own: shards may run beside each other
 
 Works on a copy of the engine under the target directory. A sabotage names one edit or more: a file, a text in it (which must occur exactly
@@ -173,10 +176,25 @@ SABOTAGES = [
 DEEP = {"ack before fsync"}
 
 
+LAYERS = ("unit", "crash", "schedules", "fuzz")
+# Names of tests that failed, in what the test binaries print.
+FAILED = ("    cache::", "    edge::", "    purge::", "    disk::", "    whenever", "    ops_vs_model")
+
+
 def main():
-    wanted = sys.argv[1:]
+    wanted, layer = sys.argv[1:], None
+    if "--list" in wanted:
+        print("\n".join(name for name, *_ in SABOTAGES))
+        return
+    if "--layer" in wanted:
+        at = wanted.index("--layer")
+        layer = wanted[at + 1]
+        del wanted[at:at + 2]
+        if layer not in LAYERS:
+            sys.exit(f"--layer is one of {', '.join(LAYERS)}")
     shard, shards = map(int, os.environ.get("SABOTAGE_SHARD", "0/1").split("/"))
-    copy = ROOT / "target" / f"sabotage-{shard}"
+    target = pathlib.Path(os.environ.get("SABOTAGE_TARGET", ROOT / "target"))
+    copy = target / f"sabotage-{layer or 'all'}-{shard}"
     shutil.rmtree(copy / "src", ignore_errors=True)
     copy.mkdir(parents=True, exist_ok=True)
     # With new times of change: cargo goes by them, and the copy may hold what the last run broke.
@@ -187,7 +205,14 @@ def main():
     shutil.copy(ROOT / "Cargo.lock", copy)
     manifest = (ROOT / "Cargo.toml").read_text()
     # A workspace of its own, without the members that are not copied, and only what the engine's unit tests need.
-    manifest = manifest.replace('members = ["crates/*"]', "members = []").replace('default-members = [".", "crates/oust-server"]', "")
+    members = {"schedules": '"crates/oust-schedules"', "fuzz": '"crates/oust-reference", "crates/oust-api"'}.get(layer, "")
+    for member in members.replace('"', "").split(", ") if members else []:
+        shutil.rmtree(copy / member, ignore_errors=True)
+        shutil.copytree(ROOT / member, copy / member, copy_function=shutil.copy)
+    if layer == "fuzz":
+        shutil.rmtree(copy / "fuzz", ignore_errors=True)
+        shutil.copytree(ROOT / "fuzz", copy / "fuzz", copy_function=shutil.copy, ignore=shutil.ignore_patterns("target", "corpus", "artifacts"))
+    manifest = manifest.replace('members = ["crates/*"]', f"members = [{members}]").replace('default-members = [".", "crates/oust-server"]', "")
     kept, skip = [], False
     for line in manifest.splitlines():
         if line.startswith("["):
@@ -195,13 +220,15 @@ def main():
         if not skip or line.startswith(("[dev-dependencies", "tempfile")):
             kept.append(line)
     (copy / "Cargo.toml").write_text("\n".join(kept) + "\n")
-    environment = dict(os.environ, CARGO_TARGET_DIR=str(copy / "target"), RUSTFLAGS="-Awarnings")
+    environment = dict(os.environ, CARGO_TARGET_DIR=os.environ.get("SABOTAGE_BUILD", str(copy / "target")), RUSTFLAGS="-Awarnings")
+    if layer == "schedules":
+        environment.update(RUSTFLAGS="--cfg oust_shuttle", OUST_SCHEDULE_STOP="1")
 
     # A broken protocol may also hang: what takes several times as long as the sound one does not end.
     patience = 600
 
     def run(*what):
-        tests = subprocess.Popen(["cargo", "test", "--quiet", *what], cwd=copy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        tests = subprocess.Popen(["cargo", "test", "--quiet", *what], cwd=copy / "fuzz" if layer == "fuzz" else copy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                  text=True, start_new_session=True)
         try:
             out, err = tests.communicate(timeout=patience)
@@ -213,12 +240,19 @@ def main():
 
     def passes(deep):
         """The schedules; what is broken in the second tier and passes them has to pass the loss of power as well."""
-        result = run("--lib", "--", "cache::", "edge::", "purge::tests::", *(["disk::journal::"] if deep else []))
-        if deep and result is not None and result.returncode == 0:
+        if layer == "schedules":
+            return run("-p", "oust-schedules", "--profile", "schedules", "--test", "schedules")
+        if layer == "fuzz":
+            return run("--no-default-features", "--test", "random", "ops_vs_model")
+        if layer == "crash":
+            return run("--test", "crash")
+        result = run("--lib", "--", "cache::", "edge::", "purge::tests::", *(["disk::journal::"] if deep or layer else []))
+        if not layer and deep and result is not None and result.returncode == 0:
             result = run("--test", "crash")
         return result
 
-    run("--no-run")
+    if not layer:
+        run("--no-run")
     begun = time.monotonic()
     clean = passes(True)
     patience = max(60, 2 * (time.monotonic() - begun))
@@ -240,14 +274,15 @@ def main():
         elif "error: could not compile" in result.stderr:
             sys.exit(f"{name}: does not compile\n{result.stderr}")
         elif result.returncode != 0:
-            failed = [line.strip() for line in result.stdout.splitlines() if line.startswith(("    cache::", "    edge::", "    purge::", "    disk::", "    whenever"))]
+            failed = [line.strip() for line in result.stdout.splitlines() if line.startswith(FAILED)]
+            failed += [line.split(":")[0] for line in result.stdout.splitlines() if ": FAILED. Again" in line]
             verdict = "caught by " + ", ".join(sorted({f.rsplit("::", 1)[-1] for f in failed}))
         else:
             verdict, missed = "MISSED", missed + 1
         print(f"{name}: {verdict}", flush=True)
         for file in edits[::3]:
             shutil.copy(ROOT / file, copy / file)
-    sys.exit(1 if missed else 0)
+    sys.exit(1 if missed and not layer else 0)
 
 
 main()

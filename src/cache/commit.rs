@@ -22,7 +22,7 @@ use crate::fill::Fill;
 use crate::freshness::Freshness;
 use crate::key::Key;
 use crate::purge::Tags;
-use crate::sync::point;
+use crate::sync::{self, point};
 use crate::vary::{Vary, VaryRef};
 
 /// How long a key whose response could not be stored is marked, so that its requests do not queue behind each other.
@@ -126,7 +126,7 @@ impl Engine {
 
     fn lead(
         self: &Arc<Self>,
-        mut table: parking_lot::RwLockWriteGuard<'_, Table>,
+        mut table: sync::RwLockWriteGuard<'_, Table>,
         key: &Key,
         request: &HeaderMap,
         base: Option<Hit>,

@@ -1,6 +1,8 @@
 //! The cache: lookups, fills and purges over the memory tier.
 
 mod commit;
+#[cfg(oust_shuttle)]
+mod explore;
 mod head;
 mod hit;
 mod inspect;
@@ -17,7 +19,6 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use http::HeaderMap;
 
 pub use self::head::Head;
@@ -45,7 +46,7 @@ use crate::purge::history::{History, Record};
 use crate::purge::rules::{Prepared, RuleSet};
 use crate::purge::{Durability, Purge, PurgeError, PurgeId, PurgeRecord, Selector};
 use crate::site::{self, Sites};
-use crate::sync::point;
+use crate::sync::{self, ArcSwap, point};
 
 /// An HTTP edge cache with purges that are effective when they return.
 ///
@@ -107,7 +108,7 @@ pub(crate) struct Engine {
     epoch: u64,
     max_object: u64,
     max_batch: usize,
-    sweeping: parking_lot::Mutex<()>,
+    sweeping: sync::Mutex<()>,
     wake: sweep::Wake,
 }
 
@@ -213,7 +214,7 @@ impl Cache {
             epoch: recovered.as_ref().map_or_else(random_epoch, |recovered| recovered.epoch()),
             max_object: settings.max_object,
             max_batch: settings.max_batch,
-            sweeping: parking_lot::Mutex::new(()),
+            sweeping: sync::Mutex::new(()),
             wake: sweep::Wake::default(),
         });
         // Rules are in force before the first lookup.
@@ -516,7 +517,7 @@ impl Cache {
     /// # Errors
     ///
     /// Names the invariant that does not hold.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, fuzzing, oust_shuttle))]
     #[doc(hidden)]
     pub fn validate(&self) -> Result<(), String> {
         self.engine.validate()

@@ -113,7 +113,7 @@ impl Engine {
         }
     }
 
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, fuzzing, oust_shuttle))]
     pub(crate) fn validate(&self) -> Result<(), String> {
         self.edge.validate()?;
         let snapshot = self.rules.load();

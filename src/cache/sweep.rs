@@ -7,10 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::Duration;
-
-use parking_lot::{Condvar, Mutex};
 
 use super::Engine;
 use crate::edge::index::{Place, Scope};
@@ -20,7 +17,7 @@ use crate::key::root_len;
 use crate::l2::history::Note;
 use crate::purge::rules::Pending;
 use crate::purge::{Compiled, Rule, Shape, Snapshot, Subject};
-use crate::sync::point;
+use crate::sync::{Condvar, Mutex, point, thread};
 
 /// How often threads' fronts are cleared of dead entries when nothing else happens.
 const ROUND: Duration = Duration::from_millis(200);
@@ -285,13 +282,13 @@ impl Wake {
 #[derive(Debug)]
 pub(crate) struct Sweeper {
     engine: Weak<Engine>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Sweeper {
     pub(crate) fn start(engine: &Arc<Engine>) -> std::io::Result<Self> {
         let swept = Arc::clone(engine);
-        let thread = std::thread::Builder::new().name("oust-sweep".into()).spawn(move || {
+        let thread = thread::Builder::new().name("oust-sweep".into()).spawn(move || {
             while swept.wake.wait() {
                 swept.sweep();
             }

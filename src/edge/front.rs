@@ -11,21 +11,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderMap;
-use parking_lot::Mutex;
+use parking_lot::Mutex as PlainMutex;
 use try_lock::TryLock;
 
 use crate::entry::{EntryRef, Handle, Mark};
 use crate::key::Key;
+use crate::sync::{AtomicU8, Mutex, thread_local};
 
 /// Handles in a front.
-const SLOTS: usize = 1024;
+const SLOTS: usize = if cfg!(oust_shuttle) { 16 } else { 1024 };
 /// Largest entry a front may hold, in bytes.
 const MAX_WEIGHT: u64 = 16 << 10;
 /// One lookup in so many that miss the front puts its entry there.
-const FILL_ONE_IN: u32 = 64;
+const FILL_ONE_IN: u32 = if cfg!(oust_shuttle) { 1 } else { 64 };
 /// Probes after which the hit rate is looked at, and lookups for which a front that does not pay is left alone.
 const SAMPLE: u32 = 4096;
 const REST: u32 = 65_536;
@@ -70,7 +71,7 @@ struct Front {
 }
 
 /// Parts nobody uses.
-static POOL: Mutex<Vec<&'static Local>> = Mutex::new(Vec::new());
+static POOL: PlainMutex<Vec<&'static Local>> = PlainMutex::new(Vec::new());
 
 thread_local! {
     /// This thread's part of the cache it used last.
@@ -83,7 +84,7 @@ struct Held(RefCell<Vec<&'static Local>>);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        CURRENT.set(None);
+        CURRENT.try_with(|current| current.set(None)).unwrap_or_default();
         for local in self.0.get_mut().drain(..) {
             local.let_go(THREAD);
         }
@@ -105,7 +106,7 @@ impl Fronts {
     /// This thread's part of the cache; `None` while the thread is being torn down.
     #[inline(always)]
     pub(crate) fn local(&self) -> Option<&'static Local> {
-        match CURRENT.get() {
+        match CURRENT.with(Cell::get) {
             Some(local) if local.cache.load(Ordering::Relaxed) == self.id => Some(local),
             _ => self.enter(),
         }
@@ -131,7 +132,7 @@ impl Fronts {
                 held.push(local);
                 local
             });
-            CURRENT.set(Some(local));
+            CURRENT.with(|current| current.set(Some(local)));
             Some(local)
         })
         .ok()
@@ -257,7 +258,7 @@ impl Local {
     pub(crate) fn offer(&self, fronts: &Fronts, hash: u64, entry: &EntryRef) {
         let Some(mut front) = self.table.try_lock() else { return };
         front.tick = front.tick.wrapping_add(1);
-        if front.tick % FILL_ONE_IN == 0 && entry.weight() <= fronts.max_weight {
+        if front.tick.is_multiple_of(FILL_ONE_IN) && entry.weight() <= fronts.max_weight {
             front.slots[hash as usize % SLOTS] = Some((hash, Arc::new(entry.clone())));
         }
     }

@@ -18,10 +18,10 @@ use std::collections::HashMap;
 use std::hash::RandomState;
 
 use hashbrown::HashTable;
-use parking_lot::Mutex;
 
 use crate::key::{KeyRef, root_len};
 use crate::purge::TagsRef;
+use crate::sync::Mutex;
 
 const STRIPES: usize = 16;
 const NONE: u32 = u32::MAX;
@@ -160,7 +160,7 @@ impl Index {
     }
 
     /// Recomputes invariants 1 and 2; the number of objects.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, fuzzing, oust_shuttle))]
     pub(crate) fn validate(&self) -> Result<usize, String> {
         let mut objects = 0;
         for stripe in &self.stripes {

@@ -7,10 +7,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::entry::{Control, EntryRef, Mark, Tick};
 use crate::purge::{Snapshot, Subject};
+use crate::sync::{Condvar, Mutex};
 
 /// An evicted entry with the state it left in.
 #[derive(Debug)]

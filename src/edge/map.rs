@@ -155,7 +155,7 @@ impl Map {
     }
 
     /// Recomputes the invariants.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, fuzzing, oust_shuttle))]
     pub(crate) fn validate(&self) -> Result<(), String> {
         let mut passed = vec![0; self.buckets.len()];
         let mut len = 0;

@@ -14,8 +14,6 @@ pub(crate) mod shard;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use parking_lot::RwLockWriteGuard;
-
 use self::budget::{Budget, Charge};
 use self::front::Fronts;
 use self::index::{Index, Place};
@@ -24,7 +22,7 @@ use self::shard::{Shard, Table};
 use crate::entry::EntryRef;
 use crate::key::{Key, prefix_hash, url_of};
 use crate::purge::Shape;
-use crate::sync::point;
+use crate::sync::{RwLockWriteGuard, point};
 
 /// Evictions for one reservation after which the fronts are cleared of what was evicted.
 const FRONT_ROUND: u32 = 64;
@@ -153,7 +151,7 @@ impl Edge {
     }
 
     /// Evicts the next in line of the first shard; false if there is none.
-    #[cfg(test)]
+    #[cfg(any(test, oust_shuttle))]
     pub(crate) fn evict_any(&self) -> bool {
         self.evict_one(0)
     }
@@ -217,7 +215,7 @@ impl Edge {
     }
 
     /// Checks every invariant of the tier that can be recomputed.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, fuzzing, oust_shuttle))]
     pub(crate) fn validate(&self) -> Result<(), String> {
         let mut objects = 0;
         for shard in &self.shards {

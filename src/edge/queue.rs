@@ -71,7 +71,7 @@ impl Queue {
     }
 
     /// The slots from oldest to newest.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, fuzzing, oust_shuttle))]
     pub(crate) fn iter<'a>(&self, slab: &'a [Slot]) -> impl Iterator<Item = u32> + use<'a> {
         let first = self.front();
         std::iter::successors(first, |&slot| {

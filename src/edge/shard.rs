@@ -13,11 +13,9 @@
 
 use std::hash::RandomState;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use hashbrown::{HashMap, HashSet, HashTable};
 use http::HeaderMap;
-use parking_lot::RwLock;
 
 use super::ghost::Ghost;
 use super::leaving::Leaving;
@@ -26,6 +24,7 @@ use super::queue::{Links, Queue};
 use crate::entry::EntryRef;
 use crate::fill::Fill;
 use crate::key::Key;
+use crate::sync::{AtomicU64, RwLock};
 use crate::vary::VaryRef;
 
 /// Most variants stored under one key; a further one takes the place of the oldest.
@@ -247,7 +246,7 @@ impl Table {
     }
 
     /// All entries. O(slots).
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, fuzzing, oust_shuttle))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &EntryRef> {
         self.slab.iter().filter_map(|slot| slot.entry.as_ref())
     }
@@ -265,7 +264,7 @@ impl Table {
     }
 
     /// Recomputes invariants 1 and 2.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, fuzzing, oust_shuttle))]
     pub(crate) fn validate(&self) -> Result<(), String> {
         self.map.validate()?;
         let mut seen = 0;

@@ -1,14 +1,14 @@
 //! The seeded 64-bit hash of keys, hosts and tags, and its chain over the segments of a key.
 //!
 //! Portable folded multiplication, eight bytes a step. Both keys of it are drawn once per process from the operating system (through
-//! [`RandomState`]), so that nobody outside can search for collisions; hence no value of it may ever reach a disk or a peer.
+//! [`RandomState`](std::hash::RandomState)), so that nobody outside can search for collisions; hence no value of it may ever reach a disk or a peer.
 //!
 //! A key's text is cut into segments: `scheme://authority/`, each further path segment with its closing `/`, the rest of the URL part (the
 //! last path segment and the query, whose slashes do not count), and `@@variation`. The state after a segment is the hash of the text up to
 //! there, so one pass over a key yields the hash of every directory above it. The cut depends on the text alone: a text has one hash, whether it
 //! is met as a prefix of a longer key or as the literal a rule names.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::OnceLock;
 
 use super::KeyRef;
@@ -24,7 +24,11 @@ struct Seed {
 fn seed() -> Seed {
     static SEED: OnceLock<Seed> = OnceLock::new();
     *SEED.get_or_init(|| {
-        let state = RandomState::new();
+        #[cfg(oust_shuttle)]
+        // The same in every process: a schedule can then be replayed.
+        let state = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::new();
+        #[cfg(not(oust_shuttle))]
+        let state = std::hash::RandomState::new();
         // Multipliers are odd so that no factor of two is lost.
         Seed { start: state.hash_one(1_u8), step: state.hash_one(2_u8) | 1, tail: state.hash_one(3_u8) | 1 }
     })

@@ -14,13 +14,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-
 use super::codec;
 use crate::disk::journal::{FRAME, Fields, Frame, put, random, seal};
 use crate::disk::{File, Media, kept};
 use crate::purge::Purge;
 use crate::purge::history::{History, Progress, Record};
+use crate::sync::Mutex;
 
 /// The file.
 pub(crate) const NAME: &str = "history.log";

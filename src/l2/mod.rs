@@ -26,11 +26,9 @@ mod sweep;
 mod write;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use std::time::Instant;
-
-use parking_lot::Mutex;
 
 pub(crate) use open::{Options, Recovered, Threads};
 pub use read::Deferred;
@@ -44,7 +42,7 @@ use crate::disk::store::{Store, Which, variant_of};
 use crate::disk::{Media, RecordId};
 use crate::edge::leaving::Outbox;
 use crate::entry::Mark;
-use crate::sync::point;
+use crate::sync::{AtomicBool, AtomicU64 as Ordered, Mutex, point};
 
 /// The second tier of a cache.
 #[derive(Debug)]
@@ -56,7 +54,7 @@ pub(crate) struct L2 {
     pub(crate) store: Arc<Store>,
     pub(crate) journal: Journal,
     /// Every record has been judged by every rule up to this one.
-    pub(crate) swept_upto: AtomicU64,
+    pub(crate) swept_upto: Ordered,
     /// The way of entries to the writer.
     pub(crate) outbox: Arc<Outbox>,
     /// Whether what is on disk is still being read in.

@@ -5,12 +5,9 @@
 //! discarded.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
 
 use super::history::Log;
 use super::pool::Pool;
@@ -27,6 +24,7 @@ use crate::entry::Mark;
 use crate::purge::history::Record;
 use crate::purge::rules::Prepared;
 use crate::purge::{Compiled, Purge, Selector, Shape};
+use crate::sync::{AtomicBool, AtomicU64 as Ordered, Mutex, thread};
 
 /// Share of the memory tier that may wait to be written.
 const WAITING_SHARE: u64 = 16;
@@ -106,7 +104,7 @@ impl L2 {
             capacity: options.capacity,
             store: Arc::new(store),
             journal,
-            swept_upto: AtomicU64::new(replayed.swept_upto),
+            swept_upto: Ordered::new(replayed.swept_upto),
             outbox: Arc::new(Outbox::new(edge_size / WAITING_SHARE)),
             loading: AtomicBool::new(true),
             pool,
@@ -151,13 +149,16 @@ impl L2 {
             let said = of_segment.and_then(|marks| marks.get(&loaded.id.ordinal)).copied();
             Some(said.filter(|said| said.mark > own.mark).unwrap_or(own)).filter(|judged| judged.mark != Mark::Dead)
         };
+        let load = || self.store.load(&judge, &|superseded| self.bury(&[superseded]));
         // Both cores of a small machine are not to be kept from serving: one thread reads, and another helps.
-        std::thread::scope(|threads| {
-            let load = || self.store.load(&judge, &|superseded| self.bury(&[superseded]));
+        #[cfg(not(oust_shuttle))]
+        thread::scope(|threads| {
             // Without it, it takes longer.
-            drop(std::thread::Builder::new().name("oust-load".into()).spawn_scoped(threads, load));
+            drop(thread::Builder::new().name("oust-load".into()).spawn_scoped(threads, load));
             load();
         });
+        #[cfg(oust_shuttle)]
+        load();
         // What could not be opened or removed: nothing that replaces what it holds could end it.
         self.bury_condemned();
         // From here on the marks are the store's to give.
@@ -255,12 +256,12 @@ impl Engine {
 #[derive(Debug)]
 pub(crate) struct Threads {
     engine: Weak<Engine>,
-    handles: Vec<JoinHandle<()>>,
+    handles: Vec<thread::JoinHandle<()>>,
 }
 
 impl Threads {
     fn start(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-        self.handles.push(std::thread::Builder::new().name(name.into()).spawn(run)?);
+        self.handles.push(thread::Builder::new().name(name.into()).spawn(run)?);
         Ok(())
     }
 }

@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
-use parking_lot::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, thread};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -16,7 +15,7 @@ const MOST: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Pool {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -43,7 +42,7 @@ impl Pool {
         let shared = Arc::new(Shared { state: Mutex::new(state), more: Condvar::new() });
         let start = |n| {
             let shared = Arc::clone(&shared);
-            std::thread::Builder::new().name(format!("oust-disk-{n}")).spawn(move || shared.work())
+            thread::Builder::new().name(format!("oust-disk-{n}")).spawn(move || shared.work())
         };
         let threads = (0..threads).map(start).collect::<Result<_, _>>()?;
         Ok(Self { shared, threads: Mutex::new(threads) })
@@ -71,7 +70,7 @@ impl Pool {
         self.shared.more.notify_all();
         for thread in self.threads.lock().drain(..) {
             // The last handle of a cache may go on one of these threads: it cannot wait for itself.
-            if thread.thread().id() != std::thread::current().id() {
+            if thread.thread().id() != thread::current().id() {
                 drop(thread.join());
             }
         }

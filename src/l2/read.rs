@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use http::HeaderMap;
-use parking_lot::{Condvar, Mutex};
 
 use super::{L2, LARGE};
 use crate::cache::{Engine, Lookup, Reason, decide};
@@ -15,7 +14,7 @@ use crate::disk::store::{Candidate, Meta, ReadError, Record, Store};
 use crate::entry::{Body, Deadlines, Deep, EntryRef, Handle, Mark, Parts, TICKS, Tick};
 use crate::key::Key;
 use crate::purge::{Snapshot, Subject, TagsRef};
-use crate::sync::point;
+use crate::sync::{Condvar, Mutex, point};
 use crate::vary::VaryRef;
 
 /// Bodies up to this length are copied out of the map: a view costs more.

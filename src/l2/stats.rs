@@ -120,7 +120,7 @@ impl L2 {
             damaged: store.damaged,
             dropped_segments: store.dropped_segments,
             io_errors: store.io_errors,
-            swept_upto: get(&self.swept_upto),
+            swept_upto: self.swept_upto.load(Ordering::Relaxed),
             history_errors: self.history.errors(),
             journal_purges: journal.live_purges as u64,
             journal_pending_bytes: journal.pending_bytes as u64,

@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-
 use super::{Action, Count, Layers, PurgeId, PurgeRecord, PurgeState, Selector};
+use crate::sync::Mutex;
 
 /// A purge, shared by its rules and the history.
 #[derive(Debug)]

@@ -15,15 +15,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::{ArcSwap, Guard};
-use parking_lot::Mutex;
+use arc_swap::Guard;
 
 use super::gates::Gates;
 use super::history::Record;
 use super::selector::{Compiled, Shape, Subject};
 use super::table::{Generation, Late, Taps};
 use super::{Action, Layers, PurgeError, Usage, Verdict};
-use crate::sync::point;
+use crate::sync::{ArcSwap, Mutex, point};
 
 /// A numbered rule: one selector of a purge, with all the shapes it stands for.
 #[derive(Debug)]

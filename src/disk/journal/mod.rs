@@ -30,12 +30,11 @@ mod tests;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::{Condvar, Mutex};
+use std::sync::atomic::Ordering;
 
 use crate::disk::Media;
 pub(crate) use crate::disk::RecordId;
+use crate::sync::{AtomicU64, Condvar, Mutex};
 
 pub(crate) use self::error::{JournalError, OpenError};
 pub(crate) use self::live::LivePurge;

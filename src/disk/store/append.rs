@@ -4,8 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use parking_lot::MutexGuard;
-
 use super::footer::{self, Sealed, Trailer, View};
 use super::index::{Entry, LIMIT};
 use super::record::{self, ALIGN, HEADER, Place, RecordParts};
@@ -13,6 +11,7 @@ use super::segment::{DATA_AT, Keys, OpenKey, PlaceOf, Segment, file_name};
 use super::types::{AppendError, Appended};
 use super::{Store, count, hashes_of, place, replaces, slot_of, variant_of};
 use crate::entry::Mark;
+use crate::sync::MutexGuard;
 
 /// Segments that wait to be sealed; one more, and the appender seals them itself.
 const MAX_PENDING: usize = 2;

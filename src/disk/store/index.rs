@@ -12,12 +12,12 @@
 
 use std::collections::HashSet;
 use std::mem::size_of;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use parking_lot::{RwLock, RwLockUpgradableReadGuard};
 use smallvec::SmallVec;
 
 use crate::entry::Mark;
+use crate::sync::{AtomicU64, RwLock, RwLockUpgradableReadGuard, RwLockWriteGuard};
 
 const SHARDS: usize = 256;
 
@@ -278,7 +278,7 @@ impl Index {
 }
 
 /// The shard's table, locked, with room for one entry more.
-fn roomy(shard: &RwLock<Table>) -> parking_lot::RwLockWriteGuard<'_, Table> {
+fn roomy(shard: &RwLock<Table>) -> RwLockWriteGuard<'_, Table> {
     let table = shard.upgradable_read();
     if !table.is_full() {
         return RwLockUpgradableReadGuard::upgrade(table);

@@ -37,17 +37,16 @@ mod visit;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use crate::disk::Media;
 use crate::entry::Mark;
 use crate::key::hash::{PrefixHasher, hash};
 use crate::key::{KeyRef, Layout};
+use crate::sync::{ArcSwap, AtomicBool, AtomicU64 as Ordered, Mutex, MutexGuard};
 use crate::vary::VaryRef;
 use index::{Entry, Index, LIMIT};
 use load::Loading;
@@ -80,7 +79,7 @@ pub(crate) struct Store {
     /// Retired segments whose names could not be removed durably, with how many records each has.
     condemned: Mutex<Vec<(u32, u32)>>,
     /// How often a segment came to them.
-    condemnations: AtomicU64,
+    condemnations: Ordered,
     counters: Counters,
 }
 
@@ -154,7 +153,7 @@ impl Store {
             pending: Mutex::default(),
             loading: Mutex::new(loading),
             is_loading: AtomicBool::new(is_loading),
-            condemnations: AtomicU64::new(u64::try_from(condemned.len()).unwrap_or(u64::MAX)),
+            condemnations: Ordered::new(u64::try_from(condemned.len()).unwrap_or(u64::MAX)),
             condemned: Mutex::new(condemned),
             counters,
         })

@@ -14,16 +14,16 @@ use std::io;
 use std::mem::size_of;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
 
 use super::footer::Sealed;
 use super::record::ALIGN;
 use super::types::RecordId;
 use crate::disk::File;
 use crate::entry::Mark;
+use crate::sync::{AtomicBool, Mutex, RwLock};
 
 /// Offset of the first record; before it is the file's header.
 pub(crate) const DATA_AT: u64 = 64;

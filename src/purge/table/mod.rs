@@ -26,7 +26,6 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 pub(crate) use place::cost_of;
@@ -38,6 +37,7 @@ use super::Action;
 use super::rules::Rule;
 use super::selector::{Compiled, Shape};
 use crate::key::{KeyRef, hash as flat_hash, prefix_hash};
+use crate::sync::Mutex;
 
 /// What a hash is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
