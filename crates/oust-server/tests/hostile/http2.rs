@@ -5,14 +5,15 @@ use super::frames::{CONTINUATION, DATA, END_HEADERS, END_STREAM, End, HEADERS, a
 use super::wire::{certificate, plain, tls, tls_addr};
 use super::{echo, serve};
 
-type Fields = Vec<(&'static [u8], &'static [u8])>;
+type Field = (&'static [u8], &'static [u8]);
+type Fields = Vec<Field>;
 
 /// Blocks that are refused, whole and without a word to any origin.
 fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     let with = |name: &'static [u8], value: &'static [u8]| get(b"/x", &[(name, value)]);
     let pseudo = |fields: &[(&'static [u8], &'static [u8])]| block(fields);
-    let (method, scheme, authority, path): ((&[u8], &[u8]), (&[u8], &[u8]), (&[u8], &[u8]), (&[u8], &[u8])) =
-        ((b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"h.test"), (b":path", b"/x"));
+    let [method, scheme, authority, path]: [Field; 4] =
+        [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"h.test"), (b":path", b"/x")];
     vec![
         ("transfer-encoding", with(b"transfer-encoding", b"chunked")),
         ("connection", with(b"connection", b"close")),

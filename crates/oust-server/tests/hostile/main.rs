@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(unreachable_pub, reason = "modules of one test")]
+#![allow(clippy::big_endian_bytes, reason = "the byte order of HTTP/2 frames")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -223,7 +223,11 @@ fn errors_without_freshness_are_not_stored() {
 #[test]
 fn redirects_with_a_reflected_host_are_of_that_host() {
     let origin = Origin::start(|seen, reply| {
-        let to = format!("https://{}{}", seen.header("x-forwarded-host").or(seen.header("host")).unwrap(), seen.target);
+        let to = format!(
+            "https://{}{}",
+            seen.header("x-forwarded-host").or_else(|| seen.header("host")).unwrap(),
+            seen.target
+        );
         reply.send(301, &[("Location", &to), ("Cache-Control", "max-age=600")], "");
     });
     let oust = Oust::before(&origin);
