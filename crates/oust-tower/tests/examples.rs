@@ -163,7 +163,7 @@ impl Answer {
 
 impl Proxy {
     fn before(origin: &Origin) -> Self {
-        let mut child = example("proxy")
+        let mut child = example("hyper")
             .args(["127.0.0.1:0", &format!("http://{}", origin.address)])
             .stdout(Stdio::piped())
             .spawn()

@@ -1,7 +1,7 @@
 //! A caching reverse proxy that asks the engine itself, on hyper: what `oust_tower::CacheLayer` does for any stack, in its shortest form, for who
 //! writes a proxy with a pipeline of its own.
 //!
-//! `cargo run -p oust-tower --example proxy -- 127.0.0.1:8080 http://127.0.0.1:8000`, then `curl -i http://127.0.0.1:8080/`, and
+//! `cargo run -p oust-tower --example hyper -- 127.0.0.1:8080 http://127.0.0.1:8000`, then `curl -i http://127.0.0.1:8080/`, and
 //! `curl -d 'http://127.0.0.1:8080/img/**' http://127.0.0.1:8080/_purge` (which belongs behind a door, and has none here).
 //!
 //! 1. A client that goes away takes nobody with it: a fill is a task of its own, and its client one of its readers.
