@@ -111,18 +111,26 @@ fn member_end(list: &[u8]) -> usize {
     list.iter().position(comma).unwrap_or(list.len())
 }
 
-/// A member in lower case without its weight, and that in thousandths; one that cannot be read counts as no part of it.
+/// A member in lower case without its weight, and that in thousandths; one that cannot be read counts as no part of it. Nor does the weight of
+/// nothing, or a second one: what is left would read as another member's text, or as none.
 fn weighted(member: &[u8]) -> (u16, Vec<u8>) {
     let cut = member.iter().rposition(|&byte| byte == b';');
     let weight = cut.and_then(|at| {
         let text = std::str::from_utf8(member.get(at + 1..)?).ok()?.trim();
         let value: f32 = text.strip_prefix("q=").or_else(|| text.strip_prefix("Q="))?.trim().parse().ok()?;
-        (0.0..=1.0).contains(&value).then_some((value * 1000.0) as u16)
+        (0.0..=1.0).contains(&value).then_some((value * 1000.0).round() as u16)
     });
-    match (cut, weight) {
-        (Some(at), Some(weight)) => (weight, member[..at].trim_ascii_end().to_ascii_lowercase()),
+    let text = cut.and_then(|at| member.get(..at)).unwrap_or_default().trim_ascii_end();
+    match weight {
+        Some(weight) if !text.is_empty() && !ends_in_weight(text) => (weight, text.to_ascii_lowercase()),
         _ => (1000, member.to_ascii_lowercase()),
     }
+}
+
+/// Whether the last parameter is called as a weight is.
+fn ends_in_weight(member: &[u8]) -> bool {
+    let last = member.iter().rposition(|&byte| byte == b';').and_then(|at| member.get(at + 1..)).unwrap_or_default();
+    last.trim_ascii().to_ascii_lowercase().starts_with(b"q=")
 }
 
 /// Borrowed encoded [`Vary`], as an object carries it.
@@ -229,6 +237,10 @@ mod tests {
             ("accept-language", &["en;q=0.5"], &["en;q=500"]),
             ("accept-encoding", &["gzip, br;q=0"], &["gzip, br"]),
             ("accept-encoding", &["gzip"], &[""]),
+            ("accept-language", &["en;q=0.251"], &["en;q=0.25"]),
+            ("accept-language", &["en;q=0.500;q=1"], &["en;q=0.5"]),
+            ("accept-language", &[";q=1;q=1"], &[";q=1"]),
+            ("accept-language", &[";q=1, a"], &["a"]),
         ] {
             assert!(!same(name, one, other) && !same(name, other, one), "{name} {one:?} {other:?}");
         }

@@ -30,3 +30,24 @@ pub use ops::{ops_vs_model, tiers_vs_model};
 pub use pattern::pattern_vs_reference;
 pub use requests::dialect_requests;
 pub use targeted::targeted;
+
+// HTTP fields, configuration, framing and the edges of languages.
+mod config;
+mod dates;
+mod framing;
+mod freshness;
+mod native;
+mod peers;
+mod ranges;
+mod vary;
+mod whatwg;
+
+pub use config::config;
+pub use dates::dates;
+pub use framing::framing;
+pub use freshness::freshness;
+pub use native::native_api;
+pub use peers::selectors_vs_crates;
+pub use ranges::ranges;
+pub use vary::vary;
+pub use whatwg::canonical_vs_url;

@@ -96,3 +96,48 @@ fn crash_vs_model() {
 fn tiers_vs_model() {
     run_some(oust_fuzz::tiers_vs_model, 1200, 3);
 }
+
+#[test]
+fn canonical_vs_url() {
+    run(oust_fuzz::canonical_vs_url, 200);
+}
+
+#[test]
+fn config() {
+    run(oust_fuzz::config, 300);
+}
+
+#[test]
+fn dates() {
+    run(oust_fuzz::dates, 40);
+}
+
+#[test]
+fn framing() {
+    run(oust_fuzz::framing, 400);
+}
+
+#[test]
+fn freshness() {
+    run(oust_fuzz::freshness, 300);
+}
+
+#[test]
+fn native_api() {
+    run(oust_fuzz::native_api, 300);
+}
+
+#[test]
+fn ranges() {
+    run(oust_fuzz::ranges, 200);
+}
+
+#[test]
+fn selectors_vs_crates() {
+    run(oust_fuzz::selectors_vs_crates, 200);
+}
+
+#[test]
+fn vary() {
+    run(oust_fuzz::vary, 200);
+}

@@ -84,3 +84,48 @@ fn crash_vs_model() {
 fn tiers_vs_model() {
     replay("tiers_vs_model", oust_fuzz::tiers_vs_model);
 }
+
+#[test]
+fn canonical_vs_url() {
+    replay("canonical_vs_url", oust_fuzz::canonical_vs_url);
+}
+
+#[test]
+fn config() {
+    replay("config", oust_fuzz::config);
+}
+
+#[test]
+fn dates() {
+    replay("dates", oust_fuzz::dates);
+}
+
+#[test]
+fn framing() {
+    replay("framing", oust_fuzz::framing);
+}
+
+#[test]
+fn freshness() {
+    replay("freshness", oust_fuzz::freshness);
+}
+
+#[test]
+fn native_api() {
+    replay("native_api", oust_fuzz::native_api);
+}
+
+#[test]
+fn ranges() {
+    replay("ranges", oust_fuzz::ranges);
+}
+
+#[test]
+fn selectors_vs_crates() {
+    replay("selectors_vs_crates", oust_fuzz::selectors_vs_crates);
+}
+
+#[test]
+fn vary() {
+    replay("vary", oust_fuzz::vary);
+}

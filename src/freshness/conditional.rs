@@ -154,8 +154,7 @@ fn weak_eq(a: &[u8], b: &[u8]) -> bool {
 
 /// Whether the first date is the second or before it.
 pub(super) fn is_not_after(a: &HeaderValue, b: &HeaderValue) -> bool {
-    let read = |value| date::parse(value, SystemTime::UNIX_EPOCH);
-    matches!((read(a), read(b)), (Some(a), Some(b)) if a <= b)
+    matches!((date::parse_timeless(a), date::parse_timeless(b)), (Some(a), Some(b)) if a <= b)
 }
 
 fn is_weak(tag: &[u8]) -> bool {

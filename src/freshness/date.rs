@@ -13,15 +13,21 @@ pub(super) fn parse(value: &HeaderValue, now: SystemTime) -> Option<SystemTime> 
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
+/// As [`parse`] where there is no clock: years of two digits are 1970 to 2069, since no date is before 1970.
+pub(super) fn parse_timeless(value: &HeaderValue) -> Option<SystemTime> {
+    // In 2019.
+    const AS_OF: Duration = Duration::from_secs(1_560_000_000);
+    parse(value, SystemTime::UNIX_EPOCH + AS_OF)
+}
+
 /// Whether both are dates and the same moment.
 pub(super) fn same(a: &HeaderValue, b: &HeaderValue) -> bool {
-    let read = |value| parse(value, SystemTime::UNIX_EPOCH);
-    matches!((read(a), read(b)), (Some(a), Some(b)) if a == b)
+    matches!((parse_timeless(a), parse_timeless(b)), (Some(a), Some(b)) if a == b)
 }
 
 /// Whether it is a date.
 pub(super) fn is_valid(value: &HeaderValue) -> bool {
-    parse(value, SystemTime::UNIX_EPOCH).is_some()
+    parse_timeless(value).is_some()
 }
 
 fn seconds(text: &[u8], now: SystemTime) -> Option<u64> {

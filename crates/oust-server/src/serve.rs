@@ -278,7 +278,7 @@ impl Running {
 }
 
 /// The cache of a configuration.
-fn cache(config: &Config, sites: Sites) -> Result<Cache, ServeError> {
+pub(crate) fn cache(config: &Config, sites: Sites) -> Result<Cache, ServeError> {
     let mut built = oust::Config::new()
         .edge_size(config.edge.size)
         .max_object(config.edge.max_object)

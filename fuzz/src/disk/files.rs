@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use oust::disk::Media;
+use oust::disk::media::Media;
 use oust::disk::media::Memory;
 use oust_reference::format::crc32c;
 

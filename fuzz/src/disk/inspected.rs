@@ -1,6 +1,6 @@
 //! What `inspect` says of a directory, file by file, against the readers of the document.
 
-use oust::disk::Media;
+use oust::disk::media::Media;
 use oust::inspect::{self, JournalState as Told};
 use oust_reference::format::{
     JournalReading, SegmentReading, read_history, read_journal, read_kept, read_purge, read_record, read_segment,

@@ -1,6 +1,6 @@
 //! RFC 9110 5.6.7: dates.
 
-use super::super::date;
+use super::super::{conditional, date, range};
 use super::*;
 
 fn read(text: &str) -> Option<u64> {
@@ -74,5 +74,23 @@ fn what_another_reader_takes_is_taken_and_means_the_same() {
         if let Ok(time) = httpdate::parse_http_date(&text) {
             assert_eq!(date::parse(&HeaderValue::from_str(&text).unwrap(), now()), Some(time), "{text}");
         }
+    }
+}
+
+/// RFC 9110 5.6.7: a year of two digits is not one before 1970 where no clock is asked.
+#[test]
+fn a_date_of_two_digits_is_a_date_in_every_comparison() {
+    for (old, new) in [
+        ("Sunday, 28-Mar-49 23:21:25 GMT", "Sun, 28 Mar 2049 23:21:25 GMT"),
+        ("Saturday, 21-Nov-26 12:00:00 GMT", "Sat, 21 Nov 2026 12:00:00 GMT"),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMT"),
+    ] {
+        let mut request = HeaderMap::new();
+        let stored = headers(&[("last-modified", old)]);
+        assert!(conditional::make_conditional(&mut request, &stored), "{old} validates");
+        assert!(conditional::validates(&stored, &headers(&[("last-modified", new)])), "{old} is {new}");
+        let asked = headers(&[("range", "bytes=0-0"), ("if-unmodified-since", old)]);
+        let selected = range::select(&asked, StatusCode::OK, &headers(&[("last-modified", new)]), 10);
+        assert_eq!(selected, range::Selection::One(0..1), "{old} is not before {new}");
     }
 }
