@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""Cache hits a second through oust, HAProxy, nginx and Varnish, each alone on one core.
+"""Cache hits a second through oust, HAProxy, nginx and Varnish, each alone on one core; or through Pingora with the engine and with its MemCache.
 
-    crates/oust-bench/proxies/run.py [--oust FILE] [--rounds N] [--turn SECONDS] [--sizes 1024,65536] [--keys 1,10000] [--peers nginx,...] [--json FILE]
+    crates/oust-bench/proxies/run.py [--oust FILE] [--pingora FILE] [--rounds N] [--turn SECONDS] [--sizes 1024,65536] [--keys 1,10000] [--peers nginx,...] [--json FILE]
+
+The peers `pingora` and `pingora-memcache` are the example of `oust-pingora` (`cargo build --release -p oust-pingora --example proxy`) with one storage and the
+other; `--peers pingora-memcache,pingora` compares them with each other and with oust.
 
 All proxies run at once, pinned to core 0 with one worker; the load (wrk, one thread) and the origin are on core 1. Before anything is measured,
 every key is fetched through every proxy and its body compared byte by byte, and then again to see that it comes from the cache. Then the proxies
@@ -37,6 +40,7 @@ ROOT = HERE.parents[2]
 SKIP = 77
 PROXY_CORE, LOAD_CORE = 0, 1
 PEERS = ["haproxy", "nginx", "varnish"]
+PINGORA = ["pingora", "pingora-memcache"]
 # Share of its core that either side must use for a figure to be about the proxy or the load.
 BUSY = 0.9
 TICK = os.sysconf("SC_CLK_TCK")
@@ -51,6 +55,7 @@ def main():
     # What runs is stopped then too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     programs = {"oust": options.oust, "origin": find("nginx"), "nginx": find("nginx"), "haproxy": find("haproxy"), "varnish": find("varnishd"), "wrk": find("wrk")}
+    programs |= dict.fromkeys(PINGORA, options.pingora)
     wanted = ["oust", "origin", "wrk", *options.peers]
     missing = [name for name in wanted if not programs[name] or not pathlib.Path(programs[name]).is_file()]
     if missing:
@@ -101,6 +106,7 @@ def arguments():
     parser = argparse.ArgumentParser(description="cache hits a second through oust and other proxies, on one core each")
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     parser.add_argument("--oust", default=str(target / "release" / "oust"))
+    parser.add_argument("--pingora", default=str(target / "release" / "examples" / "proxy"))
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--turn", type=int, default=1, help="seconds")
     parser.add_argument("--connections", type=int, default=32)
@@ -144,6 +150,9 @@ def find(program):
 def versions(programs, names):
     asked = {"nginx": ["-v"], "haproxy": ["-v"], "varnish": ["-V"], "oust": ["--version"]}
     for name in names:
+        if name not in asked:
+            print(f"- {name}: {programs[name]}")
+            continue
         done = subprocess.run([programs[name], *asked[name]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         print(f"- {done.stdout.splitlines()[0]}")
 
@@ -166,8 +175,8 @@ class Process:
     def __init__(self, name, programs, scratch, origin, core):
         self.name = name
         self.port = free_port()
-        config = scratch / self.CONFIG[name]
-        text = (HERE / self.CONFIG[name]).read_text()
+        config = scratch / self.CONFIG.get(name, "none")
+        text = (HERE / self.CONFIG[name]).read_text() if name in self.CONFIG else ""
         config.write_text(text.replace("@PORT@", str(self.port)).replace("@ORIGIN@", str(origin)).replace("@DIR@", str(scratch)))
         program = programs[name]
         as_root = ["-g", "user root;"] if os.geteuid() == 0 else []
@@ -179,6 +188,9 @@ class Process:
             "varnish": [program, "-F", "-j", "none", "-a", f"127.0.0.1:{self.port}", "-f", config, "-n", scratch / "varnish", "-s", "malloc,2g",
                         "-p", "thread_pools=1", "-p", "thread_pool_min=50"],
             "oust": [program, "serve", "--config", config],
+            **{pingora: [program, "--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{free_port()}", "--origin", f"127.0.0.1:{origin}",
+                         "--threads", "1", "--edge-size", str(2 << 30), "--storage", storage]
+               for pingora, storage in zip(PINGORA, ["oust", "memcache"])},
         }[name]
         self.log = scratch / f"{name}.out"
         with open(self.log, "w") as log:
@@ -289,7 +301,7 @@ def fill(proxy, size, keys, body):
 
 def is_hit(headers):
     if "x-cache" in headers:
-        return headers["x-cache"] == "HIT"
+        return headers["x-cache"].upper() == "HIT"
     if "x-varnish" in headers:
         return len(headers["x-varnish"].split()) == 2
     if "cache-status" in headers:
