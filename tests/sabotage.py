@@ -114,6 +114,11 @@ SABOTAGES = [
 """,
      # The order alone is no more than a second lock on the door: a sweep waits for the promotion's shard before it vouches for anything.
      "src/l2/sweep.rs", "            self.pass_burials(l2);\n", ""),
+    ("a fetch since an older moment is not judged before it is in the table", "src/cache/commit.rs",
+     "        fill.catch_up(&self.rules.load());\n        table.fills.insert_unique", "        table.fills.insert_unique"),
+    ("what streams is joined whatever was purged", "src/cache/commit.rs",
+     "if fill.is_streaming()\n                && fill.catch_up(&snapshot)", "if fill.is_streaming()"),
+    ("a reopened fill owes rules on tags nothing", "src/fill.rs", "            new.owed = std::mem::take(&mut old.owed);\n", ""),
     ("no pass of the append lock before the segments are asked", "src/l2/sweep.rs",
      """            drop(l2.store.try_appender().unwrap_or_else(|| {
                 point("l2:append-blocked");
@@ -165,6 +170,11 @@ SABOTAGES = [
     ("a reinsertion is not judged", "src/l2/write.rs",
      "let effective = record.meta().seq.max(swept);", "let effective = record.meta().seq.max(swept).max(snapshot.seq);"),
     ("swept is vouched for while somebody has a record dead in memory alone", "src/l2/sweep.rs", "            self.pass_burials(l2);\n", ""),
+    ("a fetch since an older moment is not judged before it is in the table", "src/cache/commit.rs",
+     "        fill.catch_up(&self.rules.load());\n        table.fills.insert_unique", "        table.fills.insert_unique"),
+    ("what streams is joined whatever was purged", "src/cache/commit.rs",
+     "if fill.is_streaming()\n                && fill.catch_up(&snapshot)", "if fill.is_streaming()"),
+    ("a reopened fill owes rules on tags nothing", "src/fill.rs", "            new.owed = std::mem::take(&mut old.owed);\n", ""),
     ("no pass of the append lock before the segments are asked", "src/l2/sweep.rs",
      """            drop(l2.store.try_appender().unwrap_or_else(|| {
                 point("l2:append-blocked");
@@ -174,8 +184,6 @@ SABOTAGES = [
 ]
 # Those outside the second tier's own files that it takes a loss of power to notice.
 DEEP = {"ack before fsync"}
-
-
 LAYERS = ("unit", "crash", "schedules", "fuzz")
 # Names of tests that failed, in what the test binaries print.
 FAILED = ("    cache::", "    edge::", "    purge::", "    disk::", "    whenever", "    ops_vs_model")
@@ -220,7 +228,9 @@ def main():
         if not skip or line.startswith(("[dev-dependencies", "tempfile")):
             kept.append(line)
     (copy / "Cargo.toml").write_text("\n".join(kept) + "\n")
-    environment = dict(os.environ, CARGO_TARGET_DIR=os.environ.get("SABOTAGE_BUILD", str(copy / "target")), RUSTFLAGS="-Awarnings")
+    environment = dict(os.environ, CARGO_TARGET_DIR=os.environ.get("SABOTAGE_BUILD", str(copy / "target")), RUSTFLAGS="-Awarnings",
+                       # One file changes at a time, and nobody reads a backtrace.
+                       CARGO_INCREMENTAL="1", CARGO_PROFILE_DEV_DEBUG="0")
     if layer == "schedules":
         environment.update(RUSTFLAGS="--cfg oust_shuttle", OUST_SCHEDULE_STOP="1")
 
