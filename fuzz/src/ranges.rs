@@ -230,6 +230,8 @@ fn means_this(request: &HeaderMap, response: &HeaderMap) -> bool {
     match text(request, header::IF_MATCH).0 {
         None => true,
         Some(list) if list == "*" => true,
+        // A tag that does not end is none.
+        Some(list) if list.matches('"').count() % 2 == 1 => false,
         Some(list) => etag.is_some_and(|etag| !etag.starts_with("W/") && list.split(", ").any(|tag| tag == etag)),
     }
 }
