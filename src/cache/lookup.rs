@@ -195,8 +195,11 @@ impl Engine {
             return entry.judge(snapshot.seq, Mark::None, now);
         };
         let record = self.history.of_rule(seq);
-        let at = record.as_ref().map_or(now, |record| self.tick_of(record.created_ms));
         let mark = action.into();
+        let at = match mark {
+            Mark::Soft => self.softened_at(snapshot.first_soft(&subject, effective, seq, |verdict| verdict.edge)),
+            _ => now,
+        };
         let had = entry.judge(snapshot.seq, mark, at);
         if let Some(record) = record.filter(|_| mark > had) {
             record.count(entry.weight());

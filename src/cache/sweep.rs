@@ -12,11 +12,11 @@ use std::time::Duration;
 use super::Engine;
 use crate::edge::index::{Place, Scope};
 use crate::edge::shard::Shard;
-use crate::entry::{EntryRef, Mark};
+use crate::entry::{EntryRef, Mark, Tick};
 use crate::key::root_len;
 use crate::l2::history::Note;
 use crate::purge::rules::Pending;
-use crate::purge::{Compiled, Rule, Shape, Snapshot, Subject};
+use crate::purge::{Action, Compiled, Rule, Shape, Snapshot, Subject};
 use crate::sync::{Condvar, Mutex, point, thread};
 
 /// How often threads' fronts are cleared of dead entries when nothing else happens.
@@ -196,8 +196,8 @@ impl Engine {
     fn end(&self, entry: &EntryRef, by: Judge<'_>) -> Mark {
         let (stamp, mut mark) = entry.control().load();
         let subject = Subject { key: entry.key(), vary: Some(entry.vary()), tags: entry.tags() };
-        let mark_by = |rule: &Rule, verdict: Mark| {
-            let had = entry.judge(0, verdict, self.tick_of(rule.record.created_ms));
+        let mark_by = |rule: &Rule, verdict: Mark, at: Tick| {
+            let had = entry.judge(0, verdict, at);
             if verdict > had {
                 rule.record.count(entry.weight());
             }
@@ -211,7 +211,7 @@ impl Engine {
                         entry.set_no_demote();
                     }
                     if mark < verdict && rule.layers.edge && stamp < rule.seq && part.matches(&subject) {
-                        mark = mark_by(rule, verdict);
+                        mark = mark_by(rule, verdict, self.tick_of(rule.record.created_ms));
                     }
                 }
             }
@@ -224,7 +224,11 @@ impl Engine {
                 if mark < Mark::from(action)
                     && let Some(rule) = pending.rule(seq)
                 {
-                    mark = mark_by(rule, action.into());
+                    let first = match action {
+                        Action::Soft => snapshot.first_soft(&subject, stamp, seq, |verdict| verdict.edge),
+                        _ => seq,
+                    };
+                    mark = mark_by(rule, action.into(), self.softened_at(first));
                 }
             }
         }

@@ -61,7 +61,7 @@ pub(crate) fn judge_for_l2(
     };
     let verdict = Mark::from(action);
     if verdict == Mark::Soft {
-        entry.soften(soft_at(seq));
+        entry.soften(soft_at(snapshot.first_soft(&subject, stamp, seq, |verdict| verdict.edge.max(verdict.l2))));
     }
     control.raise(snapshot.seq, verdict).max(verdict)
 }

@@ -137,7 +137,8 @@ impl Engine {
             let subject = Subject { key: key.as_ref(), vary: Some(VaryRef::from_stored(record.vary())), tags };
             if let Some((action, seq)) = snapshot.judge(&subject, effective).l2 {
                 if Mark::from(action) == Mark::Soft {
-                    soft_at = soft_at.min(self.softened_at(seq));
+                    let first = snapshot.first_soft(&subject, effective, seq, |verdict| verdict.l2);
+                    soft_at = soft_at.min(self.softened_at(first));
                 }
                 mark = mark.max(action.into());
             }

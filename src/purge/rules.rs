@@ -84,6 +84,20 @@ impl Snapshot {
         verdict
     }
 
+    /// Of the soft rules in (after, newest] that match, the first: what has expired does not expire again later. `newest` is the one that `of` picked
+    /// of a verdict on all rules after `after`, so that none of them is stronger. Of more than a few that no sweep has seen yet, one of the newer.
+    pub(crate) fn first_soft(
+        &self,
+        subject: &Subject<'_>,
+        after: u64,
+        newest: u64,
+        of: impl Fn(&Verdict) -> Option<(Action, u64)>,
+    ) -> u64 {
+        const FEW: usize = 16;
+        let older = |&seq: &u64| of(&self.judge_upto(subject, after, seq.saturating_sub(1))).map(|(_, seq)| seq);
+        std::iter::successors(Some(newest), older).take(FEW).last().unwrap_or(newest)
+    }
+
     /// The rules in (after, `self.seq`] that only a response can answer.
     pub(crate) fn late(&self, after: u64) -> impl Iterator<Item = Late> {
         self.generations().filter_map(move |generation| generation.late(after, self.seq))

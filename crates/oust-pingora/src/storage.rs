@@ -168,7 +168,7 @@ impl OustStorage {
         let Poll::Ready(Answer::Head(head)) = reader.poll_answer(&mut Context::from_waker(Waker::noop())) else {
             return None;
         };
-        let stored = meta::decode(&head.headers).filter(|stored| stored.primary == key.primary_bin())?;
+        let stored = meta::decode(head.headers.clone()).filter(|stored| stored.primary == key.primary_bin())?;
         Some((stored.meta, Box::new(StreamedBody::new(reader, stored.id))))
     }
 }
@@ -248,7 +248,7 @@ impl Storage for OustStorage {
         };
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let head = meta::encode(meta, id, &key.primary_bin())?;
-        let Some(Stored { meta: own, len, .. }) = meta::decode(&head.headers) else {
+        let Some(Stored { meta: own, len, .. }) = meta::decode(head.headers.clone()) else {
             return Err(broken("cache meta cannot be read back"));
         };
         let tags = self.tags(meta, key, &name);

@@ -85,6 +85,31 @@ fn the_strongest_of_many_rules_counts_and_soft_ones_from_when_they_were_publishe
     rig.check();
 }
 
+/// However it is noticed: by a lookup, a sweep that asks rules in turn, or one that asks the table.
+#[test]
+fn of_several_soft_rules_the_first_counts() {
+    let purge = |rig: &Rig| {
+        let soft = |selector| rig.cache.purge(&Purge::new(selector).action(Action::Soft)).unwrap();
+        soft(Selector::Tag("t".into()));
+        rig.clock.advance(Duration::from_secs(3));
+        soft(Selector::Url(A.into()));
+        rig.clock.advance(Duration::from_secs(4));
+        soft(Selector::Pattern("http://h/d/*".into()));
+        rig.clock.advance(Duration::from_secs(5));
+    };
+    for (what, rules, sweeps) in [("a lookup", 0, false), ("a short sweep", 0, true), ("a long sweep", 40, true)] {
+        let rig = rig();
+        rig.lead(A).store(head(&[]), "a".into(), fresh().unwrap(), &[b"t"]);
+        (0..rules).for_each(|n| drop(rig.purge(Selector::Pattern(format!("http://h/d/q{n}*")))));
+        purge(&rig);
+        if sweeps {
+            rig.cache.sweep();
+        }
+        let Lookup::MustValidate(hit, Reason::PurgedSoft) = rig.look(A) else { panic!("{what}: softly expired") };
+        assert_eq!(hit.ttl(), -12, "{what}");
+    }
+}
+
 #[test]
 fn many_rules_of_hosts_and_of_hosts_below_a_name() {
     let rig = rig();
