@@ -73,7 +73,9 @@ fn status_line(meta: &CacheMeta) -> Result<Vec<u8>> {
 fn rename(headers: &mut HeaderMap, from: HeaderName, to: &HeaderName) {
     if let Entry::Occupied(lines) = headers.entry(from) {
         let lines: Vec<HeaderValue> = lines.remove_entry_mult().1.collect();
-        lines.into_iter().for_each(|line| drop(headers.append(to, line)));
+        for line in lines {
+            headers.append(to, line);
+        }
     }
 }
 
