@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::Debug;
 
-use oust::cache::{L2State, L2Stats};
+use oust::cache::{L2State, L2Stats, Stamp};
 use oust::disk::media::{Access, Directory, File, Identity, Media, Memory, OpenError};
 use oust::freshness::{self, Assessment, Demand, Directives, Freshness, Policy, RequestDirectives, Skip};
 use oust::key::{KeyError, KeyRef};
@@ -24,7 +24,7 @@ macro_rules! all {
     ($check:ident: $($type:ty),+ $(,)?) => { const _: () = { $($check::<$type>();)+ }; };
 }
 
-all!(everywhere: Cache, Config, L2Config, Hit, Chunks, Head, Lookup, Deferred, Fetch, FillTicket, FillWriter, FillReader, Answer, Admit, Reason);
+all!(everywhere: Cache, Config, L2Config, Hit, Chunks, Head, Lookup, Deferred, Fetch, FillTicket, FillWriter, FillReader, Answer, Admit, Reason, Stamp);
 all!(everywhere: Key, KeyRef<'static>, Purge, Selector, PurgeRecord, PurgeId, Explained, ObjectInfo, Stats, L2Stats, L2State, Matcher, MatchSet);
 all!(everywhere: purge::Cost, purge::Usage, purge::Count, purge::Durability, purge::Class, purge::PurgeState, purge::PurgeErrorKind);
 all!(everywhere: Freshness, Policy, Assessment, Skip, Demand, Directives, RequestDirectives, freshness::Exchange<'static>);
