@@ -62,7 +62,7 @@ impl Proxy {
         let built = own.ancestors().nth(2).unwrap().join("examples").join("proxy");
         assert!(built.exists(), "{} is not built: `cargo build --examples`", built.display());
         for _ in 0..5 {
-            let (listen, admin) = (free(), free());
+            let [listen, admin] = free();
             let mut child = Command::new(&built)
                 .args(["--origin", &origin.to_string(), "--listen", &listen.to_string(), "--admin", &admin.to_string()])
                 .stdin(Stdio::null())
@@ -106,8 +106,10 @@ impl Drop for Proxy {
     }
 }
 
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// Two that differ, since both are taken at once.
+fn free() -> [SocketAddr; 2] {
+    let taken = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    taken.map(|listener| listener.local_addr().unwrap())
 }
 
 fn exchange(with: SocketAddr, asked: &str) -> (String, String) {
