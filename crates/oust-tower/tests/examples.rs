@@ -190,6 +190,17 @@ impl Proxy {
     fn get(&self, target: &str) -> Answer {
         self.ask("GET", target, "", "")
     }
+
+    /// As [`get`](Self::get) when nothing is in flight any more: the last byte of a body may be here before it is stored.
+    fn get_settled(&self, target: &str) -> Answer {
+        loop {
+            let answer = self.get(target);
+            if !answer.status().ends_with("collapsed") {
+                return answer;
+            }
+            answer.body();
+        }
+    }
 }
 
 #[test]
@@ -202,7 +213,7 @@ fn the_proxy_stores_hits_and_answers_conditions() {
     let asked = origin.seen();
     assert_eq!((asked.len(), &*asked[0].fields["host"]), (1, "h.test"), "{asked:?}");
 
-    let hit = proxy.get("/page");
+    let hit = proxy.get_settled("/page");
     assert_eq!((hit.status(), hit.fields.contains_key("age")), ("hit", true));
     assert_eq!(hit.body(), "page");
     let head = proxy.ask("HEAD", "/page", "", "");
@@ -229,7 +240,7 @@ fn the_proxy_purges_by_pattern_and_ends_what_a_post_changes() {
     assert_eq!(proxy.get("/page").body(), "page");
     let refused = proxy.ask("POST", "/_purge", "", "no pattern");
     assert!(refused.line.contains("400"), "{}", refused.line);
-    assert_eq!(proxy.get("/page").status(), "hit");
+    assert_eq!(proxy.get_settled("/page").status(), "hit");
     let purged = proxy.ask("POST", "/_purge", "", "http://h.test/p*\nhttp://h.test/img/**");
     assert!(purged.line.contains("200"), "{}", purged.line);
     assert!(purged.body().starts_with("purged: "));
@@ -253,7 +264,7 @@ fn who_goes_away_from_the_proxy_takes_nobody_with_him() {
     drop(first);
     origin.go_on.send(()).unwrap();
     assert_eq!(second.body(), "later");
-    let hit = proxy.get("/slow");
+    let hit = proxy.get_settled("/slow");
     assert_eq!(hit.status(), "hit");
     assert_eq!(hit.body(), "firstlater");
     assert_eq!(origin.seen().len(), 1);
@@ -266,9 +277,10 @@ fn what_breaks_off_behind_the_proxy_is_not_stored() {
     for _ in 0..2 {
         let mut broken = proxy.get("/broken");
         let mut text = Vec::new();
-        // Cut off: within the body, or before the head was sent if all came at once.
+        // Cut off within the body; or an error, if all came before the head was passed on.
         drop(broken.rest.read_to_end(&mut text));
-        assert!(text.len() < 10 && !broken.status().starts_with("hit"), "{}", broken.line);
+        let is_cut = text.len() < 10 || broken.line.starts_with("HTTP/1.1 502");
+        assert!(is_cut && !broken.status().starts_with("hit"), "{}", broken.line);
     }
     assert_eq!(origin.seen().len(), 2);
 }
@@ -279,14 +291,14 @@ fn the_proxy_serves_stale_while_it_validates_and_when_the_origin_fails() {
     let proxy = Proxy::before(&origin);
     assert_eq!(proxy.get("/stale").body(), "stale");
     origin.asked.recv().unwrap();
-    let stale = proxy.get("/stale");
+    let stale = proxy.get_settled("/stale");
     assert_eq!(stale.status(), "hit; detail=stale");
     assert_eq!(stale.body(), "stale");
     // The validation behind it.
     origin.asked.recv_timeout(BOUND.unwrap()).unwrap();
 
     assert_eq!(proxy.get("/old").body(), "old");
-    let stale = proxy.get("/old");
+    let stale = proxy.get_settled("/old");
     assert_eq!(stale.status(), "hit; detail=stale-if-error");
     assert_eq!(stale.body(), "old");
 }
