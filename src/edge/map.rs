@@ -4,7 +4,7 @@
 //! and one of slots, cost two misses in a table larger than the caches, this costs one.
 //!
 //! Buckets are open-addressed: an entry that finds its home full goes to the next bucket with room, and every bucket it passed counts it, so
-//! that a search ends at the first bucket nobody passed and a removal leaves no tombstone.
+//! that a search ends at the first bucket nobody passed, or where it began, and a removal leaves no tombstone.
 //!
 //! Invariants, recomputed by [`Map::validate`]:
 //!
@@ -47,7 +47,8 @@ impl Map {
     #[inline]
     pub(crate) fn find(&self, hash: u64, mut test: impl FnMut(&EntryRef) -> bool) -> Option<&EntryRef> {
         let tag = tag_of(hash);
-        let mut at = self.home(tag)?;
+        let home = self.home(tag)?;
+        let mut at = home;
         loop {
             let bucket = &self.buckets[at];
             for (held, entry) in bucket.tags.iter().zip(&bucket.entries) {
@@ -58,21 +59,23 @@ impl Map {
                     return Some(entry);
                 }
             }
-            if bucket.passed == 0 {
+            at = self.next(at);
+            // Every bucket may have been passed: a few long ones that have emptied since are enough in a small table.
+            if bucket.passed == 0 || at == home {
                 return None;
             }
-            at = self.next(at);
         }
     }
 
     /// All entries whose tag is that of `hash`; the caller tests the rest.
     pub(crate) fn under(&self, hash: u64) -> impl Iterator<Item = &EntryRef> {
         let tag = tag_of(hash);
-        let mut at = self.home(tag);
+        let home = self.home(tag);
+        let mut at = home;
         std::iter::from_fn(move || {
             let here = at?;
             let bucket = &self.buckets[here];
-            at = (bucket.passed != 0).then(|| self.next(here));
+            at = (bucket.passed != 0).then(|| self.next(here)).filter(|&next| Some(next) != home);
             Some(bucket)
         })
         .flat_map(|bucket| bucket.tags.iter().zip(&bucket.entries))
@@ -102,10 +105,11 @@ impl Map {
                 bucket.tags[place] = 0;
                 break;
             }
-            if bucket.passed == 0 {
+            let ends = bucket.passed == 0;
+            at = self.next(at);
+            if ends || at == home {
                 return false;
             }
-            at = self.next(at);
         }
         let mut passed = home;
         while passed != at {
@@ -188,8 +192,54 @@ fn tag_of(hash: u64) -> u32 {
 mod tests {
     use super::*;
 
+    use crate::freshness::Freshness;
+    use crate::{Config, Fetch, Head, Key, Lookup};
+    use http::{HeaderMap, StatusCode};
+
+    fn entries(count: usize) -> Vec<EntryRef> {
+        let cache = Config::new().build().unwrap();
+        let entry = |n: usize| {
+            let (key, none) = (Key::parse(format!("http://h/{n}").as_bytes()).unwrap(), HeaderMap::new());
+            let Fetch::Lead(ticket) = cache.fetch(&key, &none, None) else { panic!("a miss") };
+            let fresh = Freshness::fresh_for(std::time::Duration::from_secs(60));
+            ticket.store(Head::new(StatusCode::OK, HeaderMap::new()), "x".into(), fresh, &[]);
+            let Lookup::Hit(hit) = cache.lookup(&key, &none) else { panic!("stored") };
+            hit.entry().clone()
+        };
+        (0..count).map(entry).collect()
+    }
+
     #[test]
     fn a_bucket_is_a_cache_line() {
         assert_eq!(size_of::<Bucket>(), 64);
+    }
+
+    /// Each bucket fills up and is passed; then the first empties, and the last is passed into it.
+    #[test]
+    fn a_search_ends_where_every_bucket_was_passed() {
+        let of_home = |home: usize| (home as u64) << TAG_SHIFT;
+        let mut entries = entries(22).into_iter();
+        let (mut map, mut first) = (Map::default(), Vec::new());
+        for (home, count) in [(0, 6), (1, 5), (2, 5)] {
+            for entry in entries.by_ref().take(count) {
+                map.insert(of_home(home), entry.clone());
+                first.push(entry);
+            }
+        }
+        first[..5].iter().for_each(|entry| assert!(map.remove(of_home(0), entry)));
+        entries.by_ref().take(5).for_each(|entry| map.insert(of_home(3), entry));
+        assert_eq!((map.buckets.len(), map.len()), (4, 16));
+        assert!(map.buckets.iter().all(|bucket| bucket.passed > 0));
+        map.validate().unwrap();
+        // On a thread of its own: one that does not end must not keep the test from failing.
+        let (ended, has_ended) = std::sync::mpsc::channel();
+        let stranger = entries.next().unwrap();
+        std::thread::spawn(move || {
+            let found = (0..4).any(|home| map.find(of_home(home) | 4 << TAG_SHIFT, |_| true).is_some());
+            let removed = (0..4).any(|home| map.remove(of_home(home), &stranger));
+            let under = (0..4).map(|home| map.under(of_home(home)).count()).sum::<usize>();
+            ended.send((found, removed, under)).unwrap_or_default();
+        });
+        assert_eq!(has_ended.recv_timeout(std::time::Duration::from_secs(60)), Ok((false, false, 16)));
     }
 }
