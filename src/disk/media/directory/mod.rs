@@ -98,6 +98,12 @@ impl Directory {
         &self.root.path
     }
 
+    /// What a process inherits that is just being started.
+    #[cfg(test)]
+    pub(crate) fn inherited_lock(&self) -> Option<OwnedFd> {
+        self.root.lock.as_ref()?.try_clone().ok()
+    }
+
     fn file(&self, fd: OwnedFd) -> Arc<dyn File> {
         Arc::new(DirectoryFile::new(Arc::clone(&self.root), fd))
     }
@@ -164,10 +170,19 @@ struct Root {
     directory: OwnedFd,
     path: PathBuf,
     /// Held as long as anyone may write.
-    #[expect(dead_code, reason = "closing it gives the lock back")]
     lock: Option<OwnedFd>,
     access: Access,
     read_only: bool,
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        if let Some(lock) = &self.lock {
+            // Closing it would do, but for a process that another thread is just starting: until it executes its program it has the lock too. Nothing can
+            // be done about a failure, and closing follows.
+            let _ = flock(lock, FlockOperation::Unlock);
+        }
+    }
 }
 
 impl Root {

@@ -79,6 +79,18 @@ fn another_process_is_told_who_has_the_directory() {
     in_a_child("disk::media::tests::directory::child_that_finds_it_free", parent.path()).succeeds();
 }
 
+/// A descriptor that another thread's new process still has between its fork and its exec.
+#[test]
+fn a_directory_that_was_dropped_is_free_whoever_has_inherited_its_lock() {
+    let parent = tempfile::tempdir().unwrap();
+    let media = Directory::open(parent.path(), Access::Mmap).unwrap();
+    let inherited = media.inherited_lock().unwrap();
+    assert!(Directory::open(parent.path(), Access::Mmap).unwrap_err().is_locked());
+    drop(media);
+    drop(Directory::open(parent.path(), Access::Mmap).unwrap());
+    drop(inherited);
+}
+
 #[test]
 #[ignore = "run as a child of another test"]
 fn child_that_finds_it_locked() {
