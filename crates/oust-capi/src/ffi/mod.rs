@@ -1,4 +1,4 @@
-//! The C ABI. The only module of this crate with unsafe code: [`raw`] looks at the caller's pointers, [`table`] keeps handles, [`wake`] calls back; what
+//! The C ABI. The only module of this crate with unsafe code: `raw` looks at the caller's pointers, `table` keeps handles, `wake` calls back; what
 //! remains unsafe in the functions themselves is to pass on the caller's duties, which the crate's documentation numbers.
 #![allow(unsafe_code, reason = "a C ABI is made of pointers that only the caller can vouch for")]
 #![allow(non_camel_case_types, reason = "names as C has them")]
