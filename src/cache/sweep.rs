@@ -224,11 +224,13 @@ impl Engine {
                 if mark < Mark::from(action)
                     && let Some(rule) = pending.rule(seq)
                 {
-                    let first = match action {
-                        Action::Soft => snapshot.first_soft(&subject, stamp, seq, |verdict| verdict.edge),
-                        _ => seq,
+                    let at = match action {
+                        Action::Soft => {
+                            self.softened_at(snapshot.first_soft(&subject, stamp, seq, |verdict| verdict.edge))
+                        }
+                        _ => self.tick_of(rule.record.created_ms),
                     };
-                    mark = mark_by(rule, action.into(), self.softened_at(first));
+                    mark = mark_by(rule, action.into(), at);
                 }
             }
         }
